@@ -1,0 +1,171 @@
+"""Three calls: a network, its maps, its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from camsbench import explained as explaining
+from camsbench import scoring
+from camsbench.config import check_needs, choose_device, compose_config, explainers, load_split, measures
+from camsbench.errors import CamsbenchError
+from camsbench.explained import Explained
+from camsbench.maps import SaliencyRule
+from camsbench.noise import stream_seeds
+from camsbench.split import TorchSplit
+from camsbench.types import Explainer, Metric, Split
+
+Target = Tensor | Sequence[int] | int | None
+
+
+def load_model(
+    name: str = "efficientnet_lite0",
+    weights: str | None = None,
+    layer: str | None = None,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    micro_batch: int | str = "auto",
+) -> TorchSplit:
+    """A network cut at its target layer.
+
+    Args:
+        name: a file of ``conf/model``, or ``timm/NAME`` or ``torchvision/NAME`` for any other network.
+        weights: a published name, a path, or ``random`` (drawn with ``seed``); None takes the YAML's.
+        layer: target layer; None takes the YAML's.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        micro_batch: perturbed copies scored together, or ``auto``.
+
+    Raises:
+        CamsbenchError: no such network, weights or layer.
+    """
+    group, _, rest = name.partition("/")
+    overrides = [f"model={group}", *([f"model.name={rest}"] if rest else [])]
+    spec: dict[str, Any] = dict(OmegaConf.to_container(_compose(*overrides).model))  # type: ignore[arg-type]
+    if spec["name"] == "???":
+        raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
+    chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
+    return load_split({**spec, **chosen}, {}, device=choose_device(device), seed=seed, micro_batch=micro_batch)
+
+
+def explain(
+    method: str | Explainer,
+    split: Split,
+    x: Tensor,
+    target: Target = None,
+    *,
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+    protocol: str = "rise",
+) -> Tensor:
+    """Saliency [B,1,H,W] in [0,1] of normalised images ``x`` [B,3,H,W] under a method.
+
+    Args:
+        method: a file of ``conf/method``, or an explainer.
+        target: class index, or one an image; None takes the predicted class.
+        ids: image ids, which key the random streams; None gives every image the same stream, so that
+            ``explain(x)[i]`` equals ``explain(x[i:i+1])``.
+        seed: seed of the random streams.
+        protocol: a file of ``conf/protocol``; it says how a raw map becomes a saliency.
+
+    Raises:
+        CamsbenchError: an unknown name, a method that asks more than the split provides, or shapes that do not fit.
+    """
+    return _explained(method, split, x, target, ids, seed, protocol).saliency
+
+
+def evaluate(
+    method: str | Explainer,
+    split: Split,
+    x: Tensor,
+    target: Target = None,
+    *,
+    metrics: Sequence[str | Metric] = ("drop", "increase", "insertion", "deletion", "coherency", "complexity", "adcc"),
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+    protocol: str = "rise",
+) -> pd.DataFrame:
+    """One row an image: target, probability, the metrics' columns in [0,1], seconds, degenerate.
+
+    Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects.
+
+    Raises:
+        CamsbenchError: as ``explain``.
+    """
+    chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
+    result = _explained(method, split, x, target, ids, seed, protocol)
+    columns: dict[str, Any] = {}
+    with torch.inference_mode(mode=False):
+        for metric in chosen:
+            columns |= {name: values.tolist() for name, values in metric(result).items()}
+    return pd.DataFrame(
+        {
+            "image_id": list(ids) if ids is not None else [str(i) for i in range(len(x))],
+            "target": result.forward.target.tolist(),
+            "probability": result.forward.probability.tolist(),
+            **columns,
+            "seconds": result.seconds / len(x),
+            "degenerate": result.degenerate.tolist(),
+        }
+    )
+
+
+def _explained(
+    method: str | Explainer,
+    split: Split,
+    x: Tensor,
+    target: Target,
+    ids: Sequence[str] | None,
+    seed: int,
+    protocol: str,
+) -> Explained:
+    if x.ndim != 4 or len(x) == 0:
+        raise CamsbenchError(f"x has the shape {list(x.shape)}: give a batch of normalised images [B,3,H,W]")
+    if ids is not None and len(ids) != len(x):
+        raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
+    explainer = _method(method) if isinstance(method, str) else method
+    check_needs({str(method): explainer}, split.provides)
+    rule = SaliencyRule(**_compose(f"protocol={protocol}").protocol.saliency)
+    seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
+    with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
+        images = x.clone() if x.is_inference() else x.detach()
+        forward = scoring.forward(split, images, _targets(target, images, split.num_classes), seeds)
+        return explaining.explain(split, explainer, rule, forward)
+
+
+def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:
+    if target is None:
+        return None
+    classes = torch.as_tensor(target, device=x.device)
+    classes = classes.expand(len(x)) if classes.ndim == 0 else classes
+    if classes.shape != (len(x),) or classes.is_floating_point():
+        raise CamsbenchError(
+            f"target has the shape {list(classes.shape)}: give one class index an image, or one for all"
+        )
+    if classes.min() < 0 or classes.max() >= num_classes:
+        raise CamsbenchError(f"target is outside the network's classes 0 to {num_classes - 1}")
+    return classes.long()
+
+
+@lru_cache
+def _compose(*overrides: str) -> Any:
+    try:
+        return compose_config(overrides)
+    except Exception as error:  # Hydra's own sentences name the choices
+        raise CamsbenchError(" ".join(str(error).split())) from error
+
+
+@lru_cache
+def _method(name: str) -> Explainer:
+    return explainers(_compose(f"method={name}"))[name]
+
+
+@lru_cache
+def _metric(name: str, protocol: str) -> Metric:
+    return measures(_compose(f"metric={name}", f"protocol={protocol}"))[name]

@@ -1,0 +1,240 @@
+"""From a composed configuration to the objects of a run: the only place that instantiates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
+
+from camsbench import data, models
+from camsbench.errors import CamsbenchError
+from camsbench.loader import worker_count
+from camsbench.maps import SaliencyRule
+from camsbench.models import ModelSpec
+from camsbench.split import TorchSplit
+from camsbench.types import Explainer, Metric
+
+PACKAGE = Path(__file__).parent
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
+SELECTION = ("subset", "shuffle", "limit")
+TARGETS = ("predicted", "label")
+PRECISIONS = ("fp32", "tf32")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a run uses the machine: nothing here may change a row."""
+
+    device: torch.device
+    batch_size: int
+    block: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that a run needs, checked and built."""
+
+    config: DictConfig
+    split: TorchSplit
+    records: list[data.Record]
+    methods: dict[str, Explainer]
+    metrics: dict[str, Metric]
+    limits: dict[str, int]
+    rule: SaliencyRule
+    target: str | int
+    protocol: str  # name@version
+    seed: int
+    gallery: int
+    runtime: Runtime
+
+    @property
+    def columns(self) -> list[str]:
+        """The metrics' columns, in the order of the configuration."""
+        return [column for metric in self.metrics.values() for column in metric.columns]
+
+
+def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration that the command line would compose from the same overrides."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def build(cfg: DictConfig) -> Job:
+    """Check a configuration and build what it names: cheap checks first, the network last, no image read.
+
+    Raises:
+        CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
+    """
+    _refuse_missing(cfg)
+    runtime = _runtime(cfg.runtime)
+    methods = explainers(cfg)
+    metrics = measures(cfg)
+    limits = _limits(cfg.limits, methods)
+    target = _target(cfg.target)
+    if not isinstance(cfg.seed, int):
+        raise CamsbenchError(f"seed={cfg.seed}: give a whole number")
+    if not isinstance(cfg.gallery, int) or cfg.gallery < 0:
+        raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
+    rule = _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)
+    records = _records(cfg.data)
+    split = _split(cfg, runtime)
+    check_needs(methods, split.provides)
+    data.check_labels(records, split.num_classes, split.name)
+    if isinstance(target, int) and not 0 <= target < split.num_classes:
+        raise CamsbenchError(f"target={target}: {split.name} has classes 0 to {split.num_classes - 1}")
+    return Job(
+        config=cfg,
+        split=split,
+        records=records,
+        methods=methods,
+        metrics=metrics,
+        limits=limits,
+        rule=rule,
+        target=target,
+        protocol=f"{cfg.protocol.name}@{cfg.protocol.version}",
+        seed=cfg.seed,
+        gallery=cfg.gallery,
+        runtime=runtime,
+    )
+
+
+def explainers(cfg: DictConfig) -> dict[str, Explainer]:
+    """The methods of a configuration by name."""
+    return _instantiate_group(cfg, "method")
+
+
+def measures(cfg: DictConfig) -> dict[str, Metric]:
+    """The metrics of a configuration by name."""
+    return _instantiate_group(cfg, "metric")
+
+
+def check_needs(methods: Mapping[str, Explainer], provides: frozenset[str]) -> None:
+    """Refuse methods that ask more of a split than it provides."""
+    for name, method in methods.items():
+        lacking = sorted(method.needs - provides)
+        if lacking:
+            raise CamsbenchError(f"method={name} needs a {' and '.join(lacking)}, which this backend does not provide")
+
+
+def load_split(spec: Mapping[str, Any], transform: Mapping[str, Any], **options: Any) -> TorchSplit:
+    """A network from the fields of its YAML (see ``camsbench.models.load`` for the options)."""
+    unknown = sorted(set(spec) - {f.name for f in fields(ModelSpec)})
+    if unknown:
+        raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
+    return models.load(ModelSpec(**spec), transform=transform, **options)
+
+
+def choose_device(device: str) -> torch.device:
+    """From ``runtime.device``: ``auto`` takes CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise CamsbenchError(f"runtime.device={device}: give auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise CamsbenchError(
+            f"runtime.device={device}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; "
+            "use runtime.device=cpu"
+        )
+    return chosen
+
+
+def _refuse_missing(cfg: DictConfig) -> None:
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        remedy = {
+            "data.root": "data=ilsvrc2012 needs data.root=DIR, the folder of the validation images",
+            "model.name": "model=timm and model=torchvision need model.name=NAME, the network's name",
+        }
+        raise CamsbenchError(remedy.get(missing[0], f"{missing[0]} is not set; give {missing[0]}=VALUE"))
+
+
+def _plain(node: Any) -> Any:
+    """A configuration node as plain dicts and lists, interpolations resolved."""
+    try:
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
+        raise CamsbenchError(f"{error.full_key} is not set") from error
+
+
+def _instantiate_group(cfg: DictConfig, group: str) -> dict[str, Any]:
+    if not cfg.get(group):
+        raise CamsbenchError(
+            f"{group}: choose at least one, such as {group}=[{'gradcam' if group == 'method' else 'drop'}]"
+        )
+    made = {}
+    for name, node in cfg[group].items():
+        try:
+            made[str(name)] = instantiate(_plain(node))
+        except (InstantiationException, TypeError) as error:
+            cause = error.__cause__ or error
+            raise CamsbenchError(f"{group}.{name}: {cause}") from error
+    return made
+
+
+def _make(option: str, kind: Any, node: Any) -> Any:
+    try:
+        return kind(**_plain(node))
+    except (TypeError, ValueError) as error:
+        raise CamsbenchError(f"{option}: {error}") from error
+
+
+def _runtime(node: DictConfig) -> Runtime:
+    for field in ("batch_size", "block"):
+        if not isinstance(node[field], int) or node[field] < 1:
+            raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up")
+    if node.precision not in PRECISIONS:
+        raise CamsbenchError(f"runtime.precision={node.precision}: choose one of {', '.join(PRECISIONS)}")
+    torch.backends.cudnn.allow_tf32 = node.precision == "tf32"  # on by default for convolutions
+    torch.backends.cuda.matmul.allow_tf32 = node.precision == "tf32"
+    return Runtime(choose_device(node.device), node.batch_size, node.block, worker_count(node.workers))
+
+
+def _limits(node: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int]:
+    limits = _plain(node)
+    for name, limit in limits.items():
+        if not isinstance(limit, int) or limit < 1:
+            raise CamsbenchError(f"limits.{name}={limit}: give a number from 1 up")
+    return {name: limit for name, limit in limits.items() if name in methods}
+
+
+def _target(target: str | int) -> str | int:
+    if isinstance(target, int) or target in TARGETS:
+        return target
+    raise CamsbenchError(f"target={target}: choose predicted, label, or a class index")
+
+
+def _records(node: DictConfig) -> list[data.Record]:
+    options = _plain(node)
+    selection = {key: options.pop(key, None) for key in SELECTION}
+    try:
+        source = instantiate(options)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, CamsbenchError):
+            raise error.__cause__ from None
+        raise CamsbenchError(f"data: {error.__cause__ or error}") from error
+    return data.select(source, **selection)
+
+
+def _split(cfg: DictConfig, runtime: Runtime) -> TorchSplit:
+    changes = {key: cfg.protocol[key] for key in ("resize", "crop") if cfg.protocol[key] is not None}
+    try:
+        return load_split(
+            _plain(cfg.model),
+            changes,
+            device=runtime.device,
+            seed=cfg.seed,
+            micro_batch=cfg.runtime.micro_batch,
+        )
+    except (TypeError, ValueError) as error:
+        raise CamsbenchError(f"model: {error}") from error

@@ -1,0 +1,65 @@
+"""One explained batch: the map, its saliency, and what several metrics ask of both, computed once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from camsbench import scoring
+from camsbench.maps import SaliencyRule
+from camsbench.types import Explainer, Forward, Split
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A forward pass under one method: what a metric judges.
+
+    ``masked`` is the pass of the masked image x ⊙ saliency, and ``masked_saliency`` the same method's saliency of it:
+    drop, increase, coherency and ADCC share them.
+    """
+
+    split: Split
+    explainer: Explainer
+    rule: SaliencyRule
+    forward: Forward
+    raw: Tensor  # [B,h',w']
+    saliency: Tensor  # [B,1,H,W]
+    degenerate: Tensor  # [B] bool
+    seconds: float  # for the whole batch, explaining only
+
+    @cached_property
+    def masked(self) -> Forward:
+        """The forward pass of the masked images, for the same targets."""
+        x = self.forward.x * self.saliency
+        return scoring.forward(self.split, x, self.forward.target, self.forward.seeds)
+
+    @cached_property
+    def masked_saliency(self) -> Tensor:
+        """The method's saliency [B,1,H,W] of the masked images, for the same targets."""
+        raw = self.explainer(self.split, self.masked)
+        return self.rule(raw, size_of(self.forward.x))[0]
+
+
+def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: Forward) -> Explained:
+    """Run a method on a forward pass and time it, synchronised with the device."""
+    _synchronise(forward.x)
+    start = time.perf_counter()
+    raw = explainer(split, forward)
+    _synchronise(forward.x)
+    seconds = time.perf_counter() - start
+    saliency, degenerate = rule(raw, size_of(forward.x))
+    return Explained(split, explainer, rule, forward, raw, saliency, degenerate, seconds)
+
+
+def size_of(x: Tensor) -> tuple[int, int]:
+    """Height and width of images [B,3,H,W]."""
+    return x.shape[2], x.shape[3]
+
+
+def _synchronise(x: Tensor) -> None:
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)

@@ -1,0 +1,91 @@
+"""What makes two runs the same run, and what is written down about the machine that ran it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+import camsbench
+from camsbench.config import PACKAGE, SELECTION, Job
+from camsbench.models import weight_hash
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas", "pyarrow", "pillow", "hydra-core")
+
+
+def identity(job: Job) -> dict[str, Any]:
+    """The choices that decide a row, flat: ``{"seed": 0, "method.groupcam.groups": 32, ...}``.
+
+    Not device, sizes of batches and blocks, limits or output: those may change between a run and its continuation.
+    """
+    cfg = OmegaConf.to_container(job.config, resolve=True)
+    assert isinstance(cfg, dict)
+    not_identity = (*SELECTION, "root", "_target_")
+    chosen = {
+        "model": {"name": job.split.name, "layer": job.split.layer, "weight_hash": weight_hash(job.split.model)},
+        "preprocess": vars(job.split.preprocess),
+        "data": {key: value for key, value in cfg["data"].items() if key not in not_identity},
+        "method": cfg["method"],
+        "metric": cfg["metric"],
+        "protocol": {key: cfg["protocol"][key] for key in ("name", "version", "saliency")},
+        "target": cfg["target"],
+        "seed": cfg["seed"],
+        "runtime.precision": cfg["runtime"]["precision"],
+    }
+    flat: dict[str, Any] = json.loads(json.dumps(_flatten(chosen)))
+    return flat
+
+
+def short_hash(identity: dict[str, Any]) -> str:
+    """Six hex digits that stand for an identity in a folder's name."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def session(job: Job) -> dict[str, Any]:
+    """Versions, device and revision of one session of a run."""
+    device = job.runtime.device
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv[1:],
+        "camsbench": camsbench.__version__,
+        "git_revision": _git_revision(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "device_type": device.type,
+        "threads": torch.get_num_threads(),
+        "micro_batch": job.split.micro_batch.size,
+    }
+
+
+def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

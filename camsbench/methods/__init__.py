@@ -1,0 +1,1 @@
+"""Explanation methods, one file each; ``conf/method/*.yaml`` names them."""

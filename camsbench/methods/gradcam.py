@@ -1,0 +1,27 @@
+"""Grad-CAM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from camsbench.scoring import head_gradient
+from camsbench.types import Forward, Split
+
+
+@dataclass(frozen=True)
+class GradCAM:
+    """Grad-CAM (Selvaraju et al. 2017, Eq. 1-2): ReLU(Σ_k mean(g_k) A_k), g the gradient of the target's logit.
+
+    Returns:
+        Raw map [B,h,w], at least 0.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+
+    def __call__(self, split: Split, forward: Forward) -> Tensor:
+        gradient = head_gradient(split, forward.A, forward.target)  # [B,K,h,w]
+        weight = gradient.mean((2, 3), keepdim=True)  # [B,K,1,1]
+        return (weight * forward.A).sum(1).relu()

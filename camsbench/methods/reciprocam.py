@@ -1,0 +1,64 @@
+"""ReciproCAM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from camsbench.scoring import score_features
+from camsbench.types import Forward, Split
+
+MASKS = ("cell", "gaussian")
+SCORES = ("softmax", "logit")
+
+
+def spatial_masks(height: int, width: int, mask: str, like: Tensor) -> Tensor:
+    """The N = h·w masks [N,h,w] that spread the activation of cell n over the map.
+
+    ``cell``: 1 at the cell, 0 elsewhere. ``gaussian``: [1,2,1]²/16 centred on the cell and cut at the border,
+    so that it sums to 1 inside, 0.75 on an edge and 0.5625 in a corner.
+    """
+    cells = torch.eye(height * width, device=like.device, dtype=like.dtype).view(-1, 1, height, width)
+    if mask == "cell":
+        return cells.squeeze(1)
+    line = torch.tensor([0.25, 0.5, 0.25], device=like.device, dtype=like.dtype)
+    kernel = torch.outer(line, line)[None, None]
+    return torch.nn.functional.conv2d(cells, kernel, padding=1).squeeze(1)
+
+
+@dataclass(frozen=True)
+class ReciproCAM:
+    """ReciproCAM (Byun and Lee 2024, Eq. 5-7): y_n = score of the head when only cell n of the activations is left.
+
+    Args:
+        mask: ``cell`` keeps A at the one cell, as the paper says; ``gaussian`` spreads it over the 3×3 cells around,
+            as the authors' evaluation script does.
+        score: ``softmax`` (probability of the target) or ``logit``.
+
+    Returns:
+        Raw map [B,h,w] of y_n; the min-max of Eq. 6 is the protocol's.
+    """
+
+    mask: str = "cell"
+    score: str = "softmax"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.mask not in MASKS:
+            raise ValueError(f"mask is '{self.mask}': it must be one of {', '.join(MASKS)}")
+        if self.score not in SCORES:
+            raise ValueError(f"score is '{self.score}': it must be one of {', '.join(SCORES)}")
+
+    def __call__(self, split: Split, forward: Forward) -> Tensor:
+        height, width = forward.A.shape[2:]
+        masks = spatial_masks(height, width, self.mask, forward.A)  # [N,h,w]
+        cells = forward.A.flatten(2)  # [B,K,N]
+
+        def perturb(image: Tensor, cell: Tensor) -> Tensor:
+            return cells[image, :, cell][:, :, None, None] * masks[cell][:, None]
+
+        scores = score_features(split, perturb, height * width, forward.target, self.score == "softmax")
+        return scores.view(-1, height, width)

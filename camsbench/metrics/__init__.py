@@ -1,0 +1,1 @@
+"""Measures of an explanation, one file each; ``conf/metric/*.yaml`` names them."""

@@ -1,0 +1,202 @@
+"""Networks by name: torchvision's, timm's, and the embedded one; their weights and their preprocessing."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import timm.models
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from camsbench.errors import CamsbenchError
+from camsbench.preprocess import Preprocess
+from camsbench.scoring import MicroBatch
+from camsbench.split import TorchSplit, cut
+
+REMEDY = "give model.weights=PATH or model.weights=random"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One network, as ``conf/model/*.yaml`` describes it.
+
+    Args:
+        name: the constructor's name in ``source``.
+        source: ``torchvision`` or ``timm``.
+        weights: a published name, a path, or ``random``.
+        layer: target layer; None takes the last feature map larger than 1×1.
+        top1: published accuracy in percent, where there is one.
+        transform: the fields of ``Preprocess``; None takes what belongs to the published weights.
+        package: for ``weights: package``, the importable ``name``, its ``distribution`` and the ``file`` in it.
+    """
+
+    name: str
+    source: str
+    weights: str
+    layer: str | None = None
+    top1: float | None = None
+    transform: Mapping[str, Any] | None = None
+    package: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(
+    spec: ModelSpec,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    micro_batch: int | str = "auto",
+    transform: Mapping[str, Any] | None = None,
+) -> TorchSplit:
+    """Build a network with its weights on ``device`` and cut it at its target layer.
+
+    ``transform`` overrides fields of the network's own preprocessing, as a protocol may.
+
+    Raises:
+        CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.
+    """
+    model = _construct(spec, seed)
+    if spec.weights != "random":
+        _fill(model, _state_dict(spec), spec)
+    model.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    own = dict(spec.transform) if spec.transform else _published_transform(spec)
+    preprocess = Preprocess(**{**own, **(transform or {})})
+    return cut(model, spec.layer, preprocess, name=spec.name, micro_batch=MicroBatch.of(micro_batch, device))
+
+
+def weight_hash(model: nn.Module) -> str:
+    """First 16 hex digits of the SHA-256 over all tensors of the state dict, in order."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _construct(spec: ModelSpec, seed: int) -> nn.Module:
+    names = {"torchvision": torchvision.models.list_models, "timm": timm.list_models}
+    if spec.source not in names:
+        raise CamsbenchError(f"model.source={spec.source}: choose torchvision or timm")
+    base = spec.name.split(".")[0] if spec.source == "timm" else spec.name
+    known = names[spec.source]()
+    if base not in known:
+        near = difflib.get_close_matches(base, known, 4) or ["(none is near)"]
+        raise CamsbenchError(f"model.name={spec.name}: {spec.source} has no such network; near: {', '.join(near)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if spec.source == "timm":
+            return timm.create_model(spec.name, pretrained=False)
+        options = {"init_weights": True} if spec.name in {"googlenet", "inception_v3"} else {}
+        return torchvision.models.get_model(spec.name, weights=None, **options)
+
+
+def _state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
+    if spec.weights == "package":
+        return _read(_packaged(spec), spec)
+    path = Path(spec.weights).expanduser()
+    if path.suffix or path.exists() or "/" in spec.weights:
+        return _read(path, spec)
+    return _from_torchvision(spec) if spec.source == "torchvision" else _from_timm(spec)
+
+
+def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise CamsbenchError(f"model.weights={spec.weights}: there is no file {path}; {REMEDY}")
+    try:
+        return timm.models.load_state_dict(str(path), weights_only=True)
+    except Exception as error:  # unpickling raises many kinds
+        raise CamsbenchError(
+            f"model.weights={spec.weights}: {path} is no readable state dict ({type(error).__name__}); "
+            "save one with torch.save(model.state_dict(), PATH)"
+        ) from error
+
+
+def _packaged(spec: ModelSpec) -> Path:
+    found = importlib.util.find_spec(spec.package["name"]) if spec.package else None
+    if found is None or not found.submodule_search_locations:
+        distribution = spec.package.get("distribution", "that holds the weights")
+        raise CamsbenchError(
+            f"model.weights=package: the Python package {distribution} is not installed; "
+            f"pip install 'camsbench[demo]', or {REMEDY}"
+        )
+    return Path(found.submodule_search_locations[0]) / spec.package["file"]
+
+
+def _from_torchvision(spec: ModelSpec) -> Mapping[str, Tensor]:
+    published = torchvision.models.get_model_weights(spec.name)
+    if spec.weights not in published.__members__:
+        names = ", ".join(published.__members__)
+        raise CamsbenchError(f"model.weights={spec.weights}: {spec.name} has {names}, a path, or random")
+    weights = published[spec.weights]
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except Exception as error:  # no network: urllib, ssl and socket raise different kinds
+        cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+        raise CamsbenchError(
+            f"model.weights={spec.weights}: could not download the weights of {spec.name} ({type(error).__name__}): "
+            f"download {weights.url} elsewhere and put it at {cache}, or {REMEDY}"
+        ) from error
+
+
+def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
+    if spec.weights != "pretrained":
+        raise CamsbenchError(f"model.weights={spec.weights}: a timm network has pretrained, a path, or random")
+    config = timm.get_pretrained_cfg(spec.name)
+    where = config and (config.hf_hub_id or config.url)
+    if not where:
+        raise CamsbenchError(f"model.name={spec.name}: timm has no pretrained weights for it; {REMEDY}")
+    try:
+        return timm.create_model(spec.name, pretrained=True).state_dict()
+    except Exception as error:  # no network: the hub's client raises many kinds
+        raise CamsbenchError(
+            f"model.weights=pretrained: could not download the weights of {spec.name} ({type(error).__name__}): "
+            f"download {where} elsewhere and give model.weights=PATH, or model.weights=random"
+        ) from error
+
+
+def _fill(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
+    own = model.state_dict()
+    if spec.weights == "package" and [v.shape for v in state.values()] == [v.shape for v in own.values()]:
+        state = dict(zip(own, state.values(), strict=True))  # the package names the same tensors otherwise, in order
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CamsbenchError(f"model.weights={spec.weights} does not fit {spec.name}: {first}") from error
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise CamsbenchError(
+            f"model.weights={spec.weights} does not fit {spec.name}: "
+            f"missing {_some(missing)}, unexpected {_some(unexpected)}; choose the network it was saved from"
+        )
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "") if keys else "nothing"
+
+
+def _published_transform(spec: ModelSpec) -> dict[str, Any]:
+    if spec.source == "torchvision":
+        preset = torchvision.models.get_model_weights(spec.name)["DEFAULT"].transforms()
+        return {
+            "resize": preset.resize_size[0],
+            "crop": preset.crop_size[0],
+            "interpolation": preset.interpolation.value,
+            "mean": preset.mean,
+            "std": preset.std,
+        }
+    data = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(spec.name).to_dict())
+    side = data["input_size"][-1]
+    return {
+        "resize": round(side / data["crop_pct"]),
+        "crop": side,
+        "interpolation": data["interpolation"],
+        "mean": data["mean"],
+        "std": data["std"],
+    }

@@ -1,0 +1,75 @@
+"""From a picture file to the network's input: resize, centre crop, normalise; boxes go the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as TF
+
+Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A network's (or a protocol's) preprocessing.
+
+    ``resize`` is the length of the shorter side in pixels, or ``[height, width]``; ``crop`` is the side of the centre
+    crop in pixels; ``mean`` and ``std`` are per channel, for pixels in [0,1].
+    """
+
+    resize: int | Sequence[int]
+    crop: int
+    interpolation: str
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in {"bilinear", "bicubic"}:
+            raise ValueError(f"interpolation is '{self.interpolation}': it must be bilinear or bicubic")
+        if not all(s > 0 for s in self.std):
+            raise ValueError(f"std is {list(self.std)}: every value must be above 0")
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """The resized and cropped picture, uint8 [3,crop,crop]."""
+        rgb = image.convert("RGB")
+        size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
+        resized = TF.resize(rgb, size, interpolation=InterpolationMode(self.interpolation), antialias=True)
+        return TF.pil_to_tensor(TF.center_crop(resized, [self.crop, self.crop]))
+
+    def boxes(self, boxes: Sequence[Box], width: int, height: int) -> list[Box]:
+        """Boxes in pixels of the original picture, carried into the crop and clipped; those outside are dropped."""
+        new_h, new_w = self._resized(width, height)
+        left, top = round((new_w - self.crop) / 2), round((new_h - self.crop) / 2)
+        carried = []
+        for xmin, ymin, xmax, ymax in boxes:
+            x0, x1 = (min(max(x * new_w / width - left, 0), self.crop) for x in (xmin, xmax))
+            y0, y1 = (min(max(y * new_h / height - top, 0), self.crop) for y in (ymin, ymax))
+            if x1 > x0 and y1 > y0:
+                carried.append((x0, y0, x1, y1))
+        return carried
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Network input, float [B,3,H,W], of uint8 pixels [B,3,H,W] on the same device."""
+        mean, std = self._statistics(pixels)
+        return (pixels.float() / 255 - mean) / std
+
+    def black(self, like: Tensor) -> Tensor:
+        """The normalised value [1,3,1,1] of a black pixel, on the device of ``like``."""
+        mean, std = self._statistics(like)
+        return -mean / std
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = (torch.tensor(list(v), device=like.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        return mean, std
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        if not isinstance(self.resize, int):
+            return self.resize[0], self.resize[1]
+        if width <= height:
+            return int(self.resize * height / width), self.resize
+        return self.resize, int(self.resize * width / height)

@@ -1,0 +1,1 @@
+"""What people look at: saved maps, the gallery."""

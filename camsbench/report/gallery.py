@@ -1,0 +1,85 @@
+"""One picture of a run: images down, methods across, each map over its image."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from camsbench.data import Record, class_name
+from camsbench.loader import Picture, read
+from camsbench.preprocess import Preprocess
+from camsbench.report.maps import MapFolder
+
+COLOURS = "inferno"  # readable without colour vision
+OPACITY = 0.6
+CELL = 2.1  # inches
+
+
+def draw(
+    path: Path,
+    records: Sequence[Record],
+    methods: Sequence[str],
+    rows: pd.DataFrame,
+    maps: MapFolder,
+    preprocess: Preprocess,
+    num_classes: int,
+) -> Path:
+    """Write the gallery of ``records`` as PNG: image with its boxes, then each method's map with class and probability.
+
+    A method that has no map of an image (its limit was lower, or the image failed) leaves the cell empty.
+    """
+    figure = Figure(figsize=(CELL * (len(methods) + 1), CELL * 1.14 * len(records)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(records), len(methods) + 1, squeeze=False)
+    found = {(row["image_id"], row["method"]): row for row in rows.to_dict("records")}
+    for line, record in zip(axes, records, strict=True):
+        picture = read(record, preprocess)
+        _image(line[0], picture, class_name(record.label, num_classes))
+        for axis, method in zip(line[1:], methods, strict=True):
+            _overlay(axis, picture, maps, method, record, found.get((record.image_id, method)), num_classes)
+    for axis, method in zip(axes[0, 1:], methods, strict=True):
+        axis.text(0.5, 1.16, method, transform=axis.transAxes, ha="center", fontsize=9, fontweight="bold")
+    figure.savefig(path, dpi=90, bbox_inches="tight")
+    return path
+
+
+def _image(axis, picture: Picture, label: str) -> None:  # type: ignore[no-untyped-def]
+    _bare(axis)
+    axis.set_title(f"label: {label}", fontsize=8)
+    if picture.pixels is None:
+        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", transform=axis.transAxes)
+        return
+    axis.imshow(picture.pixels.permute(1, 2, 0))
+    for xmin, ymin, xmax, ymax in picture.boxes:
+        axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="cyan", linewidth=1))
+
+
+def _overlay(  # type: ignore[no-untyped-def]
+    axis,
+    picture: Picture,
+    maps: MapFolder,
+    method: str,
+    record: Record,
+    row: Mapping[Hashable, Any] | None,
+    num_classes: int,
+) -> None:
+    _bare(axis)
+    saliency = maps.load(method, record)
+    if picture.pixels is None or saliency is None or row is None:
+        axis.text(0.5, 0.5, "not run", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
+        return
+    axis.imshow(picture.pixels.permute(1, 2, 0))
+    axis.imshow(saliency, cmap=COLOURS, alpha=OPACITY, vmin=0, vmax=1)
+    axis.set_title(f"{class_name(int(row['target']), num_classes)} {row['probability']:.2f}", fontsize=8)
+
+
+def _bare(axis) -> None:  # type: ignore[no-untyped-def]
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_frame_on(False)

@@ -1,0 +1,39 @@
+"""Saliency maps of the first images of a run, kept as small grey pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from camsbench.data import Record
+
+
+class MapFolder:
+    """``maps/METHOD/IMAGE.png``: 8-bit saliency of the images whose place in the run is below ``count``."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path = path
+        self.count = count
+
+    def save(self, method: str, places: Sequence[int], records: Sequence[Record], saliency: Tensor) -> None:
+        """Keep those of ``saliency`` [B,1,H,W] that are asked for."""
+        wanted = [i for i, place in enumerate(places) if place < self.count]
+        if not wanted:
+            return
+        grey = (saliency[wanted, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
+        for i, pixels in zip(wanted, grey, strict=True):
+            path = self._path(method, records[places[i]])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+
+    def load(self, method: str, record: Record) -> np.ndarray | None:
+        """A kept saliency [H,W] in [0,1]; None where there is none."""
+        path = self._path(method, record)
+        return np.asarray(Image.open(path)) / 255 if path.is_file() else None
+
+    def _path(self, method: str, record: Record) -> Path:
+        return self.path / method / f"{record.image_id.replace('/', '__')}.png"

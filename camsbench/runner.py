@@ -1,0 +1,146 @@
+"""The batch loop: data -> forward -> explain -> metrics -> rows -> parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from camsbench import scoring
+from camsbench.config import Job
+from camsbench.data import Record
+from camsbench.explained import Explained, explain
+from camsbench.loader import Batch, batches
+from camsbench.noise import stream_seeds
+from camsbench.report.maps import MapFolder
+from camsbench.store import RunFolder
+from camsbench.types import Forward
+
+log = logging.getLogger(__name__)
+
+NOT_FINITE = "the map or the probability holds NaN or infinity"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What is still to do: for each image of the run, by its place in ``job.records``, the methods without a row."""
+
+    methods: dict[int, list[str]]
+
+    @property
+    def maps(self) -> int:
+        return sum(len(names) for names in self.methods.values())
+
+
+def pending(job: Job, folder: RunFolder) -> Pending:
+    """The images and methods of a job that have no row on disk."""
+    done = folder.done()
+    todo: dict[int, list[str]] = {}
+    for place, record in enumerate(job.records):
+        names = [
+            name
+            for name in job.methods
+            if place < job.limits.get(name, len(job.records)) and (record.image_id, name, job.split.layer) not in done
+        ]
+        if names:
+            todo[place] = names
+    return Pending(todo)
+
+
+def run(job: Job, folder: RunFolder) -> None:
+    """Do what is pending, a block of images a part."""
+    todo = pending(job, folder)
+    maps = MapFolder(folder.path / "maps", job.gallery)
+    with tqdm(total=todo.maps, unit="map", disable=None, desc=job.split.name) as bar:
+        for block in _blocks(job, todo):
+            rows: list[dict[str, Any]] = []
+            for batch in block:
+                for made in _batch_rows(job, todo, batch, maps):
+                    rows.extend(made)
+                    bar.update(len(made))
+            folder.write_part(rows, job.columns)
+
+
+def _blocks(job: Job, todo: Pending) -> Iterator[Iterator[Batch]]:
+    """Batches by block; one loader runs ahead through all of them."""
+    runtime = job.runtime
+    blocks = [_cut(block, runtime.batch_size) for block in _cut(list(todo.methods), runtime.block)]
+    groups = [group for block in blocks for group in block]
+    if not groups:
+        return
+    loaded = batches(job.records, groups, job.split.preprocess, runtime.workers, pin=runtime.device.type == "cuda")
+    for block in blocks:
+        yield (next(loaded) for _ in block)
+
+
+def _cut(places: list[int], size: int) -> list[list[int]]:
+    return [places[i : i + size] for i in range(0, len(places), size)]
+
+
+def _batch_rows(job: Job, todo: Pending, batch: Batch, maps: MapFolder) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a batch, one method at a time."""
+    for place, error in batch.failed.items():
+        log.warning("%s", error)
+        yield [_row(job, job.records[place], name, error=error) for name in todo.methods[place]]
+    if batch.pixels is None:
+        return
+    shared = base_forward(job, batch.pixels, [job.records[place] for place in batch.places])
+    for name, method in job.methods.items():
+        chosen = [i for i, place in enumerate(batch.places) if name in todo.methods[place]]
+        if not chosen:
+            continue
+        explained = explain(job.split, method, job.rule, shared.select(chosen))
+        places = [batch.places[i] for i in chosen]
+        yield list(_explained_rows(job, name, explained, [job.records[place] for place in places]))
+        maps.save(name, places, job.records, explained.saliency)
+
+
+def base_forward(job: Job, pixels: Tensor, records: Sequence[Record]) -> Forward:
+    """The one pass that all methods share, on the device."""
+    x = job.split.preprocess.normalise(pixels.to(job.runtime.device, non_blocking=True))
+    target: Tensor | None = None
+    if job.target != "predicted":
+        classes = [r.label if job.target == "label" else int(job.target) for r in records]
+        target = torch.tensor(classes, device=x.device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    return scoring.forward(job.split, x, target, stream_seeds(job.seed, (r.image_id for r in records)))
+
+
+def _explained_rows(job: Job, name: str, explained: Explained, records: Sequence[Record]) -> Iterator[dict[str, Any]]:
+    columns: dict[str, Tensor] = {}
+    for metric in job.metrics.values():
+        columns |= metric(explained)
+    forward = explained.forward
+    columns |= {
+        "target": forward.target,
+        "probability": forward.probability,
+        "degenerate": explained.degenerate,
+        "finite": explained.raw.flatten(1).isfinite().all(1) & forward.probability.isfinite(),
+    }
+    values = torch.stack([column.double() for column in columns.values()]).tolist()  # the one host copy
+    seconds = explained.seconds / len(records)
+    for i, record in enumerate(records):
+        cell = {key: column[i] for key, column in zip(columns, values, strict=True)}
+        finite, degenerate, target = bool(cell.pop("finite")), bool(cell.pop("degenerate")), int(cell.pop("target"))
+        if finite:
+            yield _row(job, record, name, target=target, degenerate=degenerate, seconds=seconds, **cell)
+        else:
+            yield _row(job, record, name, target=target, degenerate=degenerate, seconds=seconds, error=NOT_FINITE)
+
+
+def _row(job: Job, record: Record, method: str, **values: Any) -> dict[str, Any]:
+    return {
+        "model": job.split.name,
+        "layer": job.split.layer,
+        "method": method,
+        "protocol": job.protocol,
+        "seed": job.seed,
+        "image_id": record.image_id,
+        "label": record.label,
+        **values,
+    }

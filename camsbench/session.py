@@ -1,0 +1,99 @@
+"""One command of a user: open the run folder, run what is pending, summarise, draw."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from camsbench import identity, tables
+from camsbench.allocator import keep_freed_memory
+from camsbench.config import Job, build
+from camsbench.report import gallery
+from camsbench.report.maps import MapFolder
+from camsbench.runner import run
+from camsbench.store import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a run lies and what it gave."""
+
+    path: Path
+    summary: pd.DataFrame
+    report: str  # summary.md
+    errors: int
+
+
+def execute(cfg: DictConfig) -> Outcome:
+    """Run a configuration to its end, or go on with it.
+
+    Raises:
+        CamsbenchError: an option, file or network is wrong.
+    """
+    keep_freed_memory()
+    job = build(cfg)
+    same = identity.identity(job)
+    folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same))
+    folder.open(same, identity.session(job), OmegaConf.to_yaml(cfg, resolve=True))
+    folder.write_manifest(job.records)
+    run(job, folder)
+    return _report(job, folder)
+
+
+def _name(job: Job, same: dict[str, object]) -> str:
+    methods = "+".join(job.methods)
+    if len(methods) > 60:
+        methods = f"{len(job.methods)}-methods"
+    readable = f"{job.split.name}-{job.config.data.name}-{methods}-{job.config.protocol.name}"
+    return f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', readable)}-{identity.short_hash(same)}"
+
+
+def _report(job: Job, folder: RunFolder) -> Outcome:
+    rows = folder.rows()
+    order = {name: i for i, name in enumerate(job.methods)}
+    rows = rows.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    summary = tables.summarise(rows)
+    folder.write_text("summary.csv", summary.to_csv(index=False))
+    errors = int(rows["error"].notna().sum())
+    text = "\n\n".join([_heading(job, rows), tables.markdown(summary), *_remarks(job, summary, errors)]) + "\n"
+    folder.write_text("summary.md", text)
+    if job.gallery:
+        maps = MapFolder(folder.path / "maps", job.gallery)
+        shown = job.records[: job.gallery]
+        path = folder.path / "gallery.png"
+        gallery.draw(path, shown, list(job.methods), rows, maps, job.split.preprocess, job.split.num_classes)
+    return Outcome(folder.path, summary, text, errors)
+
+
+def _heading(job: Job, rows: pd.DataFrame) -> str:
+    images = rows[rows["error"].isna()].drop_duplicates("image_id")
+    said = f"{job.split.name} at {job.split.layer}, {len(images)} images of {job.config.data.name}, {job.protocol}"
+    if job.target == "predicted" and len(images):
+        top1 = 100 * (images["label"] == images["target"]).mean()
+        published = job.config.model.top1
+        said += f", top-1 {top1:.1f} %" + (f" (published {published} %)" if published else "")
+    return said
+
+
+def _remarks(job: Job, summary: pd.DataFrame, errors: int) -> list[str]:
+    metric = job.config.metric
+    settings = [
+        f"{name}: {metric[name].steps} steps, substrate {metric[name].substrate}"
+        for name in ("insertion", "deletion")
+        if name in metric
+    ]
+    remarks = ["Metrics in percent, means over images. ADCC: harmonic mean of the means, as papers print it."]
+    if settings:
+        remarks.append("; ".join(settings).capitalize() + ".")
+    if len(set(summary["n"])) > 1:
+        remarks.append("Methods with another n ran on other images: compare within the same n only.")
+    if errors:
+        remarks.append(f"Warning: {errors} rows failed; their sentences stand in the column error of rows/.")
+    return remarks

@@ -1,0 +1,151 @@
+"""The run folder: atomic parquet parts, who made them, and what is done already."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from camsbench.data import Record
+from camsbench.errors import CamsbenchError
+
+KEY = ("image_id", "method", "layer")
+HEAD = {
+    "model": pa.string(),
+    "layer": pa.string(),
+    "method": pa.string(),
+    "protocol": pa.string(),
+    "seed": pa.int64(),
+    "image_id": pa.string(),
+    "label": pa.int64(),
+    "target": pa.int64(),
+    "probability": pa.float64(),
+}
+TAIL = {"seconds": pa.float64(), "degenerate": pa.bool_(), "error": pa.string()}
+
+
+def schema(columns: Iterable[str]) -> pa.Schema:
+    """The columns of a row, with a run's metric columns between what identifies it and what happened to it."""
+    return pa.schema({**HEAD, **dict.fromkeys(columns, pa.float64()), **TAIL})
+
+
+class RunFolder:
+    """A run on disk. Every file is written under a temporary name and renamed: a crash leaves none half done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows_path = path / "rows"
+
+    def open(self, identity: Mapping[str, Any], session: Mapping[str, Any], config: str) -> None:
+        """Begin or go on with a run.
+
+        Raises:
+            CamsbenchError: the folder holds another run, or cannot be written.
+        """
+        environment = self._environment()
+        if environment is not None:
+            self._refuse_mixing(environment["identity"], identity)
+        elif any(self.parts()):
+            raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
+        try:
+            self.rows_path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CamsbenchError(f"output={self.path}: cannot make the folder ({error.strerror})") from error
+        for left_over in self.rows_path.glob(".*.tmp"):
+            left_over.unlink()
+        sessions = [*(environment or {}).get("sessions", []), dict(session)]
+        text = json.dumps({"identity": identity, "sessions": sessions}, indent=2)
+        self.write_text("environment.json", text + "\n")
+        self.write_text("config.yaml", config)
+
+    def write_manifest(self, records: Sequence[Record]) -> None:
+        """Add a run's images to ``manifest.csv``.
+
+        Raises:
+            CamsbenchError: an image had another label before.
+        """
+        path = self.path / "manifest.csv"
+        new = pd.DataFrame({"image_id": [r.image_id for r in records], "label": [r.label for r in records]})
+        if path.is_file():
+            old = pd.read_csv(path, dtype={"image_id": str})
+            both = old.merge(new, on="image_id", suffixes=("_old", "_new"))
+            changed = both[both["label_old"] != both["label_new"]]
+            if len(changed):
+                first = changed.iloc[0]
+                raise CamsbenchError(
+                    f"{path}: image {first['image_id']} had label {first['label_old']} and has {first['label_new']} now: "
+                    "the data changed, choose another folder with output="
+                )
+            new = pd.concat([old, new[~new["image_id"].isin(old["image_id"])]])
+        self.write_text("manifest.csv", new.to_csv(index=False))
+
+    def parts(self) -> list[Path]:
+        """The parquet parts, in the order in which they were written."""
+        return sorted(self.rows_path.glob("part-*.parquet"))
+
+    def done(self) -> set[tuple[str, str, str]]:
+        """(image_id, method, layer) of every row on disk."""
+        seen: set[tuple[str, str, str]] = set()
+        for part in self.parts():
+            columns = pq.read_table(part, columns=list(KEY)).to_pydict()
+            seen.update(zip(*(columns[key] for key in KEY), strict=True))
+        return seen
+
+    def write_part(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Write rows as the next part; they are all on disk, or none is."""
+        table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns))
+        numbers = [int(part.stem.removeprefix("part-")) for part in self.parts()]
+        name = f"part-{max(numbers, default=0) + 1:05d}.parquet"
+        temporary = self.rows_path / f".{name}.tmp"
+        pq.write_table(table, temporary)
+        _publish(temporary, self.rows_path / name)
+
+    def rows(self) -> pd.DataFrame:
+        """All rows, in the order of the manifest and of the methods' first appearance."""
+        parts = self.parts()
+        if not parts:
+            raise CamsbenchError(f"{self.path} holds no rows yet: run python -m camsbench output={self.path} first")
+        rows = pa.concat_tables([pq.read_table(part) for part in parts]).to_pandas()
+        place = pd.read_csv(self.path / "manifest.csv", dtype={"image_id": str}).reset_index().set_index("image_id")
+        order = {method: i for i, method in enumerate(rows["method"].unique())}
+        keys = pd.DataFrame({"m": rows["method"].map(order), "i": rows["image_id"].map(place["index"])})
+        return rows.loc[keys.sort_values(["m", "i"], kind="stable").index].reset_index(drop=True)
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file of the run, atomically."""
+        temporary = self.path / f".{name}.tmp"
+        temporary.write_text(text)
+        _publish(temporary, self.path / name)
+        return self.path / name
+
+    def _environment(self) -> dict[str, Any] | None:
+        path = self.path / "environment.json"
+        if not path.is_file():
+            return None
+        try:
+            environment: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as error:
+            raise CamsbenchError(f"{path} is no JSON ({error}): choose another folder with output=") from error
+        return environment
+
+    def _refuse_mixing(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        if changed:
+            said = ", ".join(f"{key} was {old.get(key)} and is {new.get(key)}" for key in changed[:3])
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise CamsbenchError(
+                f"{self.path} holds a run with other settings ({said}{more}): choose another folder with output=, "
+                "or the old settings to go on"
+            )
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    with temporary.open("rb+") as written:
+        os.fsync(written.fileno())
+    temporary.replace(final)

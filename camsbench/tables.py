@@ -1,0 +1,64 @@
+"""Rows to a summary: the only place where anything is averaged."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+
+from camsbench.metrics.adcc import harmonic
+from camsbench.store import HEAD, TAIL
+
+PERCENT = {
+    "drop": "Drop ↓",
+    "increase": "Inc ↑",
+    "deletion": "Del ↓",
+    "insertion": "Ins ↑",
+    "coherency": "Coher ↑",
+    "complexity": "Compl ↓",
+    "adcc": "ADCC ↑",
+    "adcc_mean": "ADCC/image ↑",
+}
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a method: means of its metrics in [0,1], seconds an image, and how many images stand behind them.
+
+    ``n`` counts rows without an error; means are over these, degenerate maps included. ``adcc`` is the harmonic mean
+    of the three *means* (what papers print), ``adcc_mean`` the mean of the images' own ADCC.
+    """
+    metrics = [column for column in rows.columns if column not in HEAD and column not in TAIL]
+    good = rows[rows["error"].isna()]
+    means = good.groupby("method", sort=False)[[*metrics, "seconds"]].mean()
+    counts = rows.groupby("method", sort=False).agg(
+        n=("error", lambda error: int(error.isna().sum())),
+        n_error=("error", lambda error: int(error.notna().sum())),
+        n_degenerate=("degenerate", lambda flags: int((flags == True).sum())),  # noqa: E712 - null is neither
+    )
+    table = counts.join(means)
+    if "adcc" in metrics:
+        table = table.rename(columns={"adcc": "adcc_mean"})
+    if {"drop", "coherency", "complexity"} <= set(metrics):
+        parts = (torch.tensor(table[name].to_numpy(float)) for name in ("drop", "coherency", "complexity"))
+        table["adcc"] = harmonic(*parts).numpy()
+    ordered = [name for name in PERCENT if name in table]
+    others = [name for name in metrics if name not in PERCENT]
+    return table[["n", "n_error", "n_degenerate", *ordered, *others, "seconds"]].reset_index()
+
+
+def markdown(summary: pd.DataFrame) -> str:
+    """A summary as a Markdown table: metrics in percent, with an arrow towards better; seconds an image."""
+    shown = summary.copy()
+    for column in [c for c in shown.columns if c not in {"method", "n", "n_error", "n_degenerate", "seconds"}]:
+        shown[column] = [f"{100 * value:.2f}" if pd.notna(value) else "–" for value in shown[column]]
+    shown["seconds"] = [f"{value:.3f}" if pd.notna(value) else "–" for value in shown["seconds"]]
+    shown = shown.rename(columns={**PERCENT, "n_error": "errors", "n_degenerate": "degenerate", "seconds": "s/image"})
+    cells = [list(shown.columns), *([str(v) for v in line] for line in shown.itertuples(index=False))]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| "
+        + " | ".join(v.ljust(w) if i == 0 else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True)))
+        + " |"
+        for line in cells
+    ]
+    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])

@@ -1,0 +1,101 @@
+"""The nouns of the project: what one pass gives, what explains it, and what judges the explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from camsbench.explained import Explained
+    from camsbench.preprocess import Preprocess
+    from camsbench.scoring import MicroBatch
+
+
+class Split(Protocol):
+    """A classifier cut in two at its target layer: ``logits(x) == head(features(x))``.
+
+    ``provides`` names what it can do beside its three calls: ``gradient`` (autograd through ``head`` and
+    ``features``) and ``modules`` (the PyTorch module itself, as ``model``).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def layer(self) -> str: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def provides(self) -> frozenset[str]: ...
+    @property
+    def preprocess(self) -> Preprocess: ...
+    @property
+    def micro_batch(self) -> MicroBatch: ...
+
+    def features(self, x: Tensor) -> Tensor:
+        """Activations A [B,K,h,w] of the target layer for normalised images ``x`` [B,3,H,W]."""
+        ...
+
+    def head(self, A: Tensor) -> Tensor:
+        """Logits [B,C] of activations ``A`` [B,K,h,w]."""
+        ...
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits [B,C] of normalised images ``x`` [B,3,H,W]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What one pass of the network gives for a batch, shared by all methods of a run."""
+
+    x: Tensor  # [B,3,H,W] normalised images
+    A: Tensor  # [B,K,h,w] activations of the target layer
+    logits: Tensor  # [B,C]
+    target: Tensor  # [B] the class that is explained
+    seeds: tuple[int, ...]  # one random stream an image, keyed on (seed, image id)
+
+    @property
+    def probability(self) -> Tensor:
+        """Softmax probability [B] of the target class."""
+        return self.logits.softmax(1).gather(1, self.target[:, None]).squeeze(1)
+
+    def select(self, rows: Sequence[int]) -> Forward:
+        """The same pass for some images of the batch."""
+        if list(rows) == list(range(len(self.seeds))):
+            return self
+        index = list(rows)
+        return replace(
+            self,
+            x=self.x[index],
+            A=self.A[index],
+            logits=self.logits[index],
+            target=self.target[index],
+            seeds=tuple(self.seeds[i] for i in index),
+        )
+
+
+class Explainer(Protocol):
+    """An explanation method: arithmetic on a split and a forward pass, as a frozen dataclass of its options.
+
+    ``needs`` lists what it asks of the split (see ``Split.provides``). Calling it gives the raw map [B,h',w'] on the
+    device of ``forward``: neither upsampled nor normalised.
+    """
+
+    needs: ClassVar[frozenset[str]]
+
+    def __call__(self, split: Split, forward: Forward) -> Tensor: ...
+
+
+class Metric(Protocol):
+    """A measure of an explanation, per image and never averaged.
+
+    ``columns`` maps each column that it gives to the direction that is better (``"higher"`` or ``"lower"``); calling
+    it gives those columns, each a float tensor [B].
+    """
+
+    columns: ClassVar[Mapping[str, str]]
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]: ...

@@ -1,0 +1,81 @@
+"""The three public calls."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import camsbench
+from camsbench import CamsbenchError
+from camsbench.split import TorchSplit
+
+
+def test_explain_defaults_to_the_predicted_class(lite0: TorchSplit, images: Tensor) -> None:
+    predicted = lite0.logits(images).argmax(1)
+    assert predicted.tolist() == [243, 559, 438, 990, 949]  # their labels
+    default = camsbench.explain("gradcam", lite0, images)
+    assert torch.equal(default, camsbench.explain("gradcam", lite0, images, predicted))
+    other = camsbench.explain("gradcam", lite0, images, 340)
+    assert (default - other).abs().amax((1, 2, 3)).min() > 0.1
+
+
+def test_each_image_alone_gives_the_same_map(vgg16: TorchSplit, images: Tensor) -> None:
+    together = camsbench.explain("smoothgradcampp", vgg16, images[:2])
+    alone = camsbench.explain("smoothgradcampp", vgg16, images[1:2])
+    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-3)
+    keyed = camsbench.explain("smoothgradcampp", vgg16, images[:2], ids=["a", "b"])
+    assert (keyed - together).abs().max() > 1e-3
+    reseeded = camsbench.explain("smoothgradcampp", vgg16, images[:2], seed=1)
+    assert (reseeded - together).abs().max() > 1e-3
+
+
+def test_protocols_differ(lite0: TorchSplit, images: Tensor) -> None:
+    rise = camsbench.explain("gradcam", lite0, images[:1])
+    poppi = camsbench.explain("gradcam", lite0, images[:1], protocol="poppi")
+    assert rise.max() == 1
+    assert 0.9 < poppi.max() < 1  # min-max before the upsampling
+
+
+def test_evaluate_gives_a_row_an_image(lite0: TorchSplit, images: Tensor) -> None:
+    rows = camsbench.evaluate("reciprocam", lite0, images, metrics=["adcc", "drop", "complexity", "coherency"])
+    assert list(rows.columns) == [
+        *("image_id", "target", "probability", "adcc", "drop", "complexity", "coherency", "seconds", "degenerate")
+    ]
+    assert len(rows) == 5
+    parts = 1 / rows["coherency"] + 1 / (1 - rows["complexity"]) + 1 / (1 - rows["drop"])
+    assert (3 / parts).tolist() == pytest.approx(rows["adcc"].tolist(), abs=1e-5)
+    assert rows["probability"].tolist() == pytest.approx(lite0.logits(images).softmax(1).amax(1).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda s, x: camsbench.explain("gradcm", s, x), "gradcm"),
+        (lambda s, x: camsbench.explain("gradcam", s, x[0]), r"shape \[3, 224, 224\]"),
+        (lambda s, x: camsbench.explain("gradcam", s, x, [1, 2]), r"one class index an image"),
+        (lambda s, x: camsbench.explain("gradcam", s, x, 1000), "outside the network's classes 0 to 999"),
+        (lambda s, x: camsbench.explain("gradcam", s, x, ids=["a"]), "ids has 1 entries for 5 images"),
+        (lambda s, x: camsbench.load_model("resnet51"), "resnet51"),
+        (lambda s, x: camsbench.load_model("timm"), "give the network too"),
+        (lambda s, x: camsbench.load_model("timm/resnet5000", weights="random"), "no such network; near:"),
+        (lambda s, x: camsbench.load_model("resnet18", weights="nowhere.pth"), "there is no file nowhere.pth"),
+        (lambda s, x: camsbench.load_model("resnet18", device="quantum"), "give auto, cpu, cuda"),
+        (lambda s, x: camsbench.load_model("resnet18", weights="V9"), "resnet18 has IMAGENET1K_V1"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(call, sentence: str, lite0: TorchSplit, images: Tensor) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(CamsbenchError, match=sentence):
+        call(lite0, images)
+
+
+def test_weights_from_a_file(tmp_path, images: Tensor) -> None:  # type: ignore[no-untyped-def]
+    first = camsbench.load_model("resnet18", weights="random", seed=3, device="cpu")
+    torch.save({"state_dict": first.model.state_dict()}, tmp_path / "w.pth")
+    again = camsbench.load_model("resnet18", weights=str(tmp_path / "w.pth"), device="cpu")
+    assert torch.equal(first.logits(images), again.logits(images))
+    with pytest.raises(CamsbenchError, match=r"does not fit resnet50: "):
+        camsbench.load_model("resnet50", weights=str(tmp_path / "w.pth"), device="cpu")
+    (tmp_path / "junk.pth").write_bytes(b"no weights")
+    with pytest.raises(CamsbenchError, match="is no readable state dict"):
+        camsbench.load_model("resnet18", weights=str(tmp_path / "junk.pth"), device="cpu")

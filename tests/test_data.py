@@ -1,0 +1,199 @@
+"""Sources of images, the choice of some, and pictures and boxes through the same resize and crop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from camsbench import CamsbenchError, data
+from camsbench.data import Record
+from camsbench.loader import Batch, batches, read, worker_count
+from camsbench.preprocess import Preprocess
+
+PREPROCESS = Preprocess(resize=256, crop=224, interpolation="bilinear", mean=[0.5] * 3, std=[0.25] * 3)
+
+
+def wnid_tree(root: Path, paths: list[Path], wnids: list[str]) -> Path:
+    for path, wnid in zip(paths, wnids, strict=True):
+        (root / wnid).mkdir(parents=True, exist_ok=True)
+        (root / wnid / f"{path.stem}.JPEG").write_bytes(path.read_bytes())
+    return root
+
+
+def test_samples_have_labels_and_boxes() -> None:
+    records = data.samples()
+    assert len(records) == 20
+    assert [r.label for r in records[:3]] == [243, 559, 438]
+    assert [r.image_id for r in records if not r.boxes] == ["imagenet_12_741"]  # the mislabelled one
+    assert sum(len(r.boxes) for r in records) == 42
+    assert data.class_name(243) == "bull mastiff"
+
+
+def test_wnid_folders_count_among_all_thousand(tmp_path: Path, sample_paths: list[Path]) -> None:
+    root = wnid_tree(tmp_path, sample_paths[:3], ["n02108422", "n03376595", "n02108422"])
+    records = data.ilsvrc2012(str(root))
+    assert [(r.image_id, r.label) for r in records] == [
+        ("imagenet_00_243", 243),
+        ("imagenet_02_438", 243),
+        ("imagenet_01_559", 559),
+    ]
+
+
+def test_the_folder_above_val_is_understood(tmp_path: Path, sample_paths: list[Path]) -> None:
+    wnid_tree(tmp_path / "val", sample_paths[:1], ["n02108422"])
+    assert len(data.ilsvrc2012(str(tmp_path))) == 1
+
+
+def test_one_name_in_two_folders_is_told_apart(tmp_path: Path, sample_paths: list[Path]) -> None:
+    root = wnid_tree(tmp_path, [sample_paths[0]] * 2, ["n02108422", "n03376595"])
+    ids = [r.image_id for r in data.ilsvrc2012(str(root))]
+    assert ids == ["n02108422/imagenet_00_243", "n03376595/imagenet_00_243"]
+
+
+@pytest.mark.parametrize("images", [".", "ILSVRC/Data/CLS-LOC/val"])
+def test_flat_folder_with_kaggle_s_solution(tmp_path: Path, sample_paths: list[Path], images: str) -> None:
+    (tmp_path / images).mkdir(parents=True, exist_ok=True)
+    (tmp_path / images / "ILSVRC2012_val_00000002.JPEG").write_bytes(sample_paths[1].read_bytes())
+    (tmp_path / "LOC_val_solution.csv").write_text(
+        "ImageId,PredictionString\n"
+        "ILSVRC2012_val_00000002,n03376595 10 20 110 220 n03376595 0 0 5 5 \n"
+        "ILSVRC2012_val_00000001,n02108422 1 2 3 4 \n"
+    )
+    first, second = data.ilsvrc2012(str(tmp_path))
+    assert (first.image_id, first.label) == ("ILSVRC2012_val_00000001", 243)
+    assert (second.label, second.boxes) == (559, ((10, 20, 110, 220), (0, 0, 5, 5)))
+    assert not second.relative
+    assert read(second, PREPROCESS).error is None
+    assert read(first, PREPROCESS).error == (
+        "cannot read ILSVRC2012_val_00000001.JPEG: FileNotFoundError: "
+        "[Errno 2] No such file or directory: 'ILSVRC2012_val_00000001.JPEG'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("ImageId,Labels\n", "lacks the columns ImageId and PredictionString"),
+        ("ImageId,PredictionString\na,n99999999 1 2 3 4\n", "the row of a is not 'wnid xmin"),
+        ("ImageId,PredictionString\na,n02108422 1 2 3\n", "the row of a is not 'wnid xmin"),
+        ("ImageId,PredictionString\na,\n", "the row of a is not 'wnid xmin"),
+    ],
+)
+def test_a_broken_solution_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "LOC_val_solution.csv").write_text(text)
+    with pytest.raises(CamsbenchError, match=sentence):
+        data.ilsvrc2012(str(tmp_path))
+
+
+def test_missing_and_unknown_roots_are_refused(tmp_path: Path, sample_paths: list[Path]) -> None:
+    with pytest.raises(CamsbenchError, match=r"data\.root=.*nowhere: there is no such folder"):
+        data.ilsvrc2012(str(tmp_path / "nowhere"))
+    with pytest.raises(CamsbenchError, match=r"neither folders named by wnid.*LOC_val_solution\.csv"):
+        data.ilsvrc2012(str(tmp_path))
+    wnid_tree(tmp_path, sample_paths[:2], ["n02108422", "n99999999"])
+    with pytest.raises(CamsbenchError, match=r"n99999999 is no wnid"):
+        data.ilsvrc2012(str(tmp_path))
+
+
+def test_subset_shuffle_and_limit(tmp_path: Path) -> None:
+    records = data.samples()
+    listed = tmp_path / "ids.txt"
+    listed.write_text("# a frozen list\nimagenet_02_438\n\nimagenet_00_243  # the dog\n")
+    assert [r.label for r in data.select(records, subset=str(listed))] == [438, 243]
+    assert data.select(records, limit=3) == records[:3]
+    ten, five = (data.select(records, shuffle=1, limit=n) for n in (10, 5))
+    assert ten[:5] == five != records[:5]  # a larger limit only adds images
+    assert data.select(records, shuffle=2, limit=5) != five
+    assert data.select(records, limit=1000) == records
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("imagenet_00_243\nnobody\n", "1 of its 2 ids are not in the data, the first is nobody"),
+        ("imagenet_00_243\nimagenet_00_243\n", "imagenet_00_243 stands there more than once"),
+        ("", "no images are left"),
+    ],
+)
+def test_a_wrong_subset_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "ids.txt").write_text(text)
+    with pytest.raises(CamsbenchError, match=sentence):
+        data.select(data.samples(), subset=str(tmp_path / "ids.txt"))
+
+
+def test_other_wrong_choices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CamsbenchError, match=r"data\.subset=.*there is no such file"):
+        data.select(data.samples(), subset=str(tmp_path / "none.txt"))
+    with pytest.raises(CamsbenchError, match=r"data\.limit=0"):
+        data.select(data.samples(), limit=0)
+    with pytest.raises(CamsbenchError, match=r"label 559 of image imagenet_01_559 is outside the 500 classes of small"):
+        data.check_labels(data.samples(), 500, "small")
+
+
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (224, 224), (300, 1001)])
+@pytest.mark.parametrize("resize", [256, 224, [224, 224]])
+def test_boxes_go_where_the_pixels_go(tmp_path: Path, size: tuple[int, int], resize: int | list[int]) -> None:
+    """A white rectangle is painted; after resize and crop its box must enclose the white that is left."""
+    width, height = size
+    box = (0.3 * width, 0.4 * height, 0.8 * width, 0.7 * height)
+    picture = Image.new("RGB", size)
+    x0, y0, x1, y1 = (round(v) for v in box)
+    ImageDraw.Draw(picture).rectangle((x0, y0, x1 - 1, y1 - 1), fill="white")  # PIL includes the last pixel
+    picture.save(tmp_path / "box.png")
+    preprocess = Preprocess(resize=resize, crop=224, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
+    made = read(Record("box", tmp_path / "box.png", 0, (box,)), preprocess)
+    assert made.pixels is not None
+    rows, columns = torch.where(made.pixels[0] > 127)
+    (carried,) = made.boxes
+    found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert carried == pytest.approx([float(v) for v in found], abs=1.5)
+
+
+def test_boxes_outside_the_crop_are_dropped() -> None:
+    assert PREPROCESS.boxes([(0, 0, 10, 10), (0, 0, 60, 60)], 256, 256) == [(0, 0, 44, 44)]
+
+
+def test_preprocessing_is_torchvision_s() -> None:
+    from torchvision.models import VGG16_Weights
+
+    record = data.samples()[0]
+    preprocess = Preprocess(256, 224, "bilinear", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    pixels = read(record, preprocess).pixels
+    assert pixels is not None
+    with Image.open(record.path) as image:
+        expected = VGG16_Weights.IMAGENET1K_V1.transforms()(image)
+    torch.testing.assert_close(preprocess.normalise(pixels[None])[0], expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_other_colour_modes_are_read(tmp_path: Path, mode: str, sample_paths: list[Path]) -> None:
+    suffix = "tif" if mode == "CMYK" else "png"
+    with Image.open(sample_paths[0]) as image:
+        image.convert(mode).save(tmp_path / f"image.{suffix}")
+    made = read(Record("a", tmp_path / f"image.{suffix}", 0), PREPROCESS)
+    assert made.pixels is not None
+    assert made.pixels.shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_bad_image_does_not_stop_a_batch(tmp_path: Path, workers: int) -> None:
+    records = data.samples()[:3]
+    whole = records[1].path.read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    mixed = [records[0], Record("cut", tmp_path / "cut.jpg", 0), Record("empty", tmp_path / "empty.jpg", 0), records[2]]
+    made: list[Batch] = list(batches(mixed, [[0, 1], [2], [3]], PREPROCESS, workers, pin=False))
+    assert [batch.places for batch in made] == [[0], [], [3]]
+    assert made[1].pixels is None
+    assert made[0].failed[1].startswith("cannot read cut.jpg: OSError: image file is truncated")
+    assert made[1].failed[2].startswith("cannot read empty.jpg: UnidentifiedImageError")
+
+
+def test_worker_count() -> None:
+    assert worker_count(3) == 3
+    assert worker_count("auto") >= 1
+    with pytest.raises(CamsbenchError, match=r"runtime\.workers=-1"):
+        worker_count(-1)

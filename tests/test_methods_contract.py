@@ -1,0 +1,150 @@
+"""One contract for every method YAML, on the real network and real images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+from conftest import METHODS
+from torch import Tensor
+
+import camsbench
+from camsbench import CamsbenchError
+from camsbench.models import weight_hash
+from camsbench.scoring import MicroBatch
+from camsbench.split import TorchSplit, cut
+from camsbench.types import Forward, Split
+
+
+@pytest.fixture(scope="module")
+def network(lite0: TorchSplit) -> TorchSplit:
+    """EfficientNet-Lite0 on small images, cut inside its fourth stage: 240 channels of 6x6 behind a ReLU, and a head
+    that is no average pool. So a pass a channel is affordable, and no gradient is constant."""
+    preprocess = replace(lite0.preprocess, resize=SIDE, crop=SIDE)
+    return cut(lite0.model, "blocks.3.0.bn2", preprocess, name="lite0", micro_batch=MicroBatch(16))
+
+
+@pytest.fixture(scope="module")
+def three(images: Tensor) -> Tensor:
+    return torch.nn.functional.interpolate(images[:3], (SIDE, SIDE), mode="area")
+
+
+@pytest.fixture(scope="module")
+def reference(network: TorchSplit, three: Tensor) -> dict[str, Tensor]:
+    return {method: camsbench.explain(method, network, three, TARGET, ids=IDS) for method in METHODS}
+
+
+SIDE = 96
+TARGET = [243, 559, 438]
+IDS = ["a", "b", "c"]
+
+
+def test_the_issue_s_methods_are_all_there() -> None:
+    named = "gradcam gradcampp smoothgradcampp scorecam groupcam abscam_init abscam reciprocam"
+    assert set(named.split()) <= set(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shape_range_and_finiteness(method: str, reference: dict[str, Tensor]) -> None:
+    saliency = reference[method]
+    assert saliency.shape == (3, 1, SIDE, SIDE)
+    assert saliency.isfinite().all()
+    torch.testing.assert_close(saliency.amin((1, 2, 3)), torch.zeros(3))
+    torch.testing.assert_close(saliency.amax((1, 2, 3)), torch.ones(3))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_same_map_for_any_micro_batch(
+    method: str, size: int, network: TorchSplit, three: Tensor, reference: dict[str, Tensor]
+) -> None:
+    got = camsbench.explain(method, replace(network, micro_batch=MicroBatch(size)), three, TARGET, ids=IDS)
+    torch.testing.assert_close(got, reference[method], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_with_a_target_an_image_equals_single_images(
+    method: str, network: TorchSplit, three: Tensor, reference: dict[str, Tensor]
+) -> None:
+    for i in (2, 0):
+        alone = camsbench.explain(method, network, three[i : i + 1], TARGET[i], ids=IDS[i : i + 1])
+        torch.testing.assert_close(alone, reference[method][i : i + 1], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_input_weights_and_mode_are_untouched(method: str, network: TorchSplit, three: Tensor) -> None:
+    x, weights = three[:1].clone(), weight_hash(network.model)
+    camsbench.explain(method, network, x, TARGET[:1])
+    assert torch.equal(x, three[:1])
+    assert weight_hash(network.model) == weights
+    assert not any(module.training for module in network.model.modules())
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in network.model.parameters())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_exception_in_mid_work_leaves_nothing_behind(
+    method: str, network: TorchSplit, three: Tensor, reference: dict[str, Tensor]
+) -> None:
+    calls = 0
+
+    class FailingError(Exception):
+        pass
+
+    def fail_later(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise FailingError
+
+    handle = network.head_graph.register_forward_pre_hook(fail_later)
+    with pytest.raises(FailingError):
+        camsbench.explain(method, network, three[:1], TARGET[:1], ids=IDS[:1])
+    handle.remove()
+    again = camsbench.explain(method, network, three[:1], TARGET[:1], ids=IDS[:1])
+    torch.testing.assert_close(again, reference[method][:1], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_works_in_the_callers_inference_mode(method: str, network: TorchSplit, three: Tensor) -> None:
+    with torch.inference_mode():
+        saliency = camsbench.explain(method, network, three[:1] * 1, TARGET[:1])
+    assert saliency.shape == (1, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_map_becomes_zeros_and_a_flag(method: str, network: TorchSplit) -> None:
+    """Where all cells are alike and the head ignores them, no cell matters more than another."""
+    dead = replace(network, features_graph=ConstantFeatures(), head_graph=ConstantHead())
+    rows = camsbench.evaluate(method, dead, torch.zeros(1, 3, SIDE, SIDE), metrics=["complexity"])
+    assert rows["degenerate"].tolist() == [True]
+    assert rows["complexity"].tolist() == [0.0]
+
+
+class ConstantFeatures(torch.nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ones(len(x), 8, 4, 4)
+
+
+class ConstantHead(torch.nn.Module):
+    def forward(self, A: Tensor) -> Tensor:
+        return A.sum((1, 2, 3))[:, None] * torch.zeros(1, 4) + torch.arange(4.0)
+
+
+def test_a_method_that_needs_more_than_the_split_provides_is_refused(network: TorchSplit, three: Tensor) -> None:
+    without = replace(network, provides=frozenset())
+    assert camsbench.explain("reciprocam", without, three[:1]).shape == (1, 1, SIDE, SIDE)
+    with pytest.raises(CamsbenchError, match="needs a gradient"):
+        camsbench.explain("gradcam", without, three[:1])
+
+
+def test_an_explainer_of_ones_own(network: TorchSplit, three: Tensor) -> None:
+    @dataclass(frozen=True)
+    class Mean:
+        needs: ClassVar[frozenset[str]] = frozenset()
+
+        def __call__(self, split: Split, forward: Forward) -> Tensor:
+            return forward.A.mean(1)
+
+    assert camsbench.explain(Mean(), network, three).shape == (3, 1, SIDE, SIDE)

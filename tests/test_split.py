@@ -1,0 +1,100 @@
+"""Cutting real networks: exact recomposition, nothing of the model changed, clear refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import camsbench
+from camsbench import CamsbenchError, cut
+from camsbench.config import CONF
+from camsbench.models import weight_hash
+from camsbench.preprocess import Preprocess
+
+NAMED = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in {"timm", "torchvision"})
+PREPROCESS = Preprocess(resize=64, crop=64, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
+
+
+def test_the_eight_named_models_are_there() -> None:
+    networks = "efficientnet_lite0 vgg16 vgg19 resnet18 resnet50 resnet101 resnext50_32x4d resnext101_32x8d"
+    assert sorted(networks.split()) == NAMED
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_models_recompose_exactly_and_explain(name: str) -> None:
+    split = camsbench.load_model(name, weights="random", device="cpu")
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole = split.model(x.contiguous(memory_format=torch.channels_last))
+        torch.testing.assert_close(split.head(split.features(x)), whole, rtol=0, atol=0)
+    for method in ("gradcam", "reciprocam"):
+        saliency = camsbench.explain(method, split, x)
+        assert saliency.shape == (1, 1, 224, 224)
+        assert saliency.isfinite().all()
+
+
+def test_any_timm_and_torchvision_network_by_name() -> None:
+    densenet = camsbench.load_model("torchvision/densenet121", weights="random", device="cpu")
+    assert densenet.layer == "relu"  # functional, after the last block: the last map larger than 1x1
+    mobilenet = camsbench.load_model("timm/mobilenetv2_100", weights="random", device="cpu")
+    assert mobilenet.features(torch.zeros(1, 3, 224, 224)).shape == (1, 1280, 7, 7)
+    assert mobilenet.preprocess.crop == 224
+
+
+def test_random_weights_are_seeded() -> None:
+    hashes = [
+        weight_hash(camsbench.load_model("resnet18", weights="random", device="cpu", seed=s).model) for s in (0, 0, 1)
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_cutting_before_an_in_place_relu_leaves_activations_and_model_alone() -> None:
+    model = torchvision.models.vgg11(weights=None).eval()
+    before = weight_hash(model)
+    split = cut(model, "features.18", PREPROCESS)  # a convolution whose ReLU is in place
+    A = split.features(torch.randn(1, 3, 64, 64))
+    kept = A.clone()
+    split.head(A)
+    assert (A < 0).any()
+    assert torch.equal(A, kept)
+    assert weight_hash(model) == before
+    assert model.features[19].inplace
+    assert not model.training
+
+
+def test_a_skip_connection_across_the_cut_is_refused() -> None:
+    model = torchvision.models.resnet18(weights=None).eval()
+    with pytest.raises(CamsbenchError, match=r"layer4\.0\.conv1.*skip connection.*model\.layer="):
+        cut(model, "layer4.0.conv1", PREPROCESS)
+
+
+def test_an_unknown_layer_names_its_neighbours() -> None:
+    model = torchvision.models.resnet18(weights=None).eval()
+    with pytest.raises(CamsbenchError, match=r"no layer 'layer5'.*layer4"):
+        cut(model, "layer5", PREPROCESS)
+
+
+def test_training_mode_is_refused() -> None:
+    with pytest.raises(CamsbenchError, match=r"model\.eval\(\)"):
+        cut(torchvision.models.resnet18(weights=None), "layer4", PREPROCESS)
+
+
+def test_token_layouts_are_refused() -> None:
+    with pytest.raises(CamsbenchError, match=r"\[2, 197, 192\].*no feature map"):
+        camsbench.load_model("timm/vit_tiny_patch16_224", weights="random", layer="blocks.11", device="cpu")
+
+
+def test_untraceable_models_are_refused() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            pooled = x.mean((2, 3))
+            return self.fc(pooled) if pooled.sum() > 0 else self.fc(-pooled)
+
+    with pytest.raises(CamsbenchError, match=r"cannot be traced by torch\.fx"):
+        cut(Branching().eval(), None, PREPROCESS)
