@@ -79,8 +79,8 @@ class RunFolder:
             if len(changed):
                 first = changed.iloc[0]
                 raise CamsbenchError(
-                    f"{path}: image {first['image_id']} had label {first['label_old']} and has {first['label_new']} now: "
-                    "the data changed, choose another folder with output="
+                    f"{path}: image {first['image_id']} had label {first['label_old']} and now has "
+                    f"{first['label_new']}: the data changed, choose another folder with output="
                 )
             new = pd.concat([old, new[~new["image_id"].isin(old["image_id"])]])
         self.write_text("manifest.csv", new.to_csv(index=False))
@@ -135,7 +135,8 @@ class RunFolder:
         return environment
 
     def _refuse_mixing(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        changed = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
+        changed.sort(key=lambda key: (key.count("."), key))  # the general before the particular
         if changed:
             said = ", ".join(f"{key} was {old.get(key)} and is {new.get(key)}" for key in changed[:3])
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -55,7 +55,7 @@ def _image(axis, picture: Picture, label: str) -> None:  # type: ignore[no-untyp
     if picture.pixels is None:
         axis.text(0.5, 0.5, "unreadable", ha="center", va="center", transform=axis.transAxes)
         return
-    axis.imshow(picture.pixels.permute(1, 2, 0))
+    axis.imshow(picture.pixels.permute(1, 2, 0).numpy())
     for xmin, ymin, xmax, ymax in picture.boxes:
         axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="cyan", linewidth=1))
 
@@ -74,7 +74,7 @@ def _overlay(  # type: ignore[no-untyped-def]
     if picture.pixels is None or saliency is None or row is None:
         axis.text(0.5, 0.5, "not run", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
         return
-    axis.imshow(picture.pixels.permute(1, 2, 0))
+    axis.imshow(picture.pixels.permute(1, 2, 0).numpy())
     axis.imshow(saliency, cmap=COLOURS, alpha=OPACITY, vmin=0, vmax=1)
     axis.set_title(f"{class_name(int(row['target']), num_classes)} {row['probability']:.2f}", fontsize=8)
 

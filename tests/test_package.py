@@ -1,0 +1,88 @@
+"""What a user installs: the wheel carries the configuration and runs without the checkout."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import camsbench
+from camsbench.config import CONF
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel, unpacked as an installer would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    (wheel,) = folder.glob("camsbench-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
+    in_wheel = {path.relative_to(unpacked / "camsbench/conf") for path in (unpacked / "camsbench/conf").rglob("*.yaml")}
+    assert in_wheel == {path.relative_to(CONF) for path in CONF.rglob("*.yaml")}
+    assert (unpacked / "camsbench/assets/sample_boxes.csv").is_file()
+    assert (unpacked / "camsbench/py.typed").is_file()
+
+
+def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "camsbench", "data.limit=1", "metric=[complexity]", "runtime.workers=0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| gradcam | 1 |" in done.stdout
+    where = subprocess.run(
+        [sys.executable, "-c", "import camsbench.config; print(camsbench.config.CONF)"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert where.stdout.strip() == str(unpacked / "camsbench" / "conf")
+
+
+def test_the_version_is_the_changelog_s() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest.group(1) == camsbench.__version__
+
+
+def test_help_names_the_choices_and_the_exit_codes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "camsbench", "--help"], capture_output=True, text=True, check=True, timeout=120
+    )
+    for word in ("reciprocam", "resnext101_32x8d", "ilsvrc2012", "poppi", "Exit code", "goes on where a killed run"):
+        assert word in done.stdout
+
+
+def test_no_host_round_trips_in_methods_and_metrics() -> None:
+    """Nothing in methods and metrics copies to the host; the runner does it once a batch."""
+    found = [
+        f"{path.name}: {line.strip()}"
+        for folder in ("methods", "metrics")
+        for path in (ROOT / "camsbench" / folder).glob("*.py")
+        for line in path.read_text().splitlines()
+        if re.search(r"\.(item|cpu|tolist|numpy)\(", line)
+    ]
+    assert found == []
