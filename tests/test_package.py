@@ -8,8 +8,10 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 import camsbench
 from camsbench.config import CONF
@@ -86,3 +88,29 @@ def test_no_host_round_trips_in_methods_and_metrics() -> None:
         if re.search(r"\.(item|cpu|tolist|numpy)\(", line)
     ]
     assert found == []
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_readme_s_method_works_as_pasted(tmp_path: Path) -> None:
+    (method,) = [block for block in blocks("python") if "class MeanActivation" in block]
+    (options,) = [block for block in blocks("yaml") if "meanactivation" in block]
+    (tmp_path / "my_methods.py").write_text(method)
+    (tmp_path / "my_conf" / "method").mkdir(parents=True)
+    (tmp_path / "my_conf" / "method" / "meanactivation.yaml").write_text(options)
+    (line,) = [block for block in blocks("sh") if "my_conf" in block]
+    line = line.replace("python", sys.executable, 1).strip() + " data.limit=1 'metric=[drop]'"
+    done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "| meanactivation | 1 |" in done.stdout
+
+
+def test_the_readme_s_python_works_as_pasted(images: Tensor) -> None:
+    (calls,) = [block for block in blocks("python") if "load_model" in block]
+    calls = calls.replace('"scorecam"', '"gradcam"')  # a pass a channel is another test's
+    names: dict[str, Any] = {"x": images[:1]}
+    exec(calls, names)
+    assert names["maps"].shape == (1, 1, 224, 224)
+    assert {"adcc", "insertion"} <= set(names["rows"].columns)
