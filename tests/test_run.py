@@ -30,26 +30,6 @@ COLUMNS = [
     *("drop", "increase", "insertion", "deletion", "coherency", "complexity", "adcc"),
     *("seconds", "degenerate", "error"),
 ]
-    "model",
-    "layer",
-    "method",
-    "protocol",
-    "seed",
-    "image_id",
-    "label",
-    "target",
-    "probability",
-    "drop",
-    "increase",
-    "insertion",
-    "deletion",
-    "coherency",
-    "complexity",
-    "adcc",
-    "seconds",
-    "degenerate",
-    "error",
-]
 
 
 def run(output: Path, *overrides: str) -> Outcome:
