@@ -13,13 +13,14 @@ from torch import Tensor
 
 from camsbench import explained as explaining
 from camsbench import scoring
-from camsbench.config import check_needs, choose_device, compose_config, explainers, load_split, measures
+from camsbench.config import check_needs, compose_config, explainers, load_split, measures
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Explained
+from camsbench.explained import Explained, Metric
 from camsbench.maps import SaliencyRule
 from camsbench.noise import stream_seeds
+from camsbench.runtime import choose_device
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Metric, Split
+from camsbench.types import Explainer, Split
 
 Target = Tensor | Sequence[int] | int | None
 

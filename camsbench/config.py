@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -16,27 +15,17 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from camsbench import data, models
 from camsbench.errors import CamsbenchError
-from camsbench.loader import worker_count
+from camsbench.explained import Metric
 from camsbench.maps import SaliencyRule
-from camsbench.models import ModelSpec
+from camsbench.runtime import Runtime, prepare
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Metric
+from camsbench.types import Explainer
+from camsbench.weights import ModelSpec
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
 SELECTION = ("subset", "shuffle", "limit")
 TARGETS = ("predicted", "label")
-PRECISIONS = ("fp32", "tf32")
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """How a run uses the machine: nothing here may change a row."""
-
-    device: torch.device
-    batch_size: int
-    block: int
-    workers: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,7 @@ def build(cfg: DictConfig) -> Job:
         CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
     """
     _refuse_missing(cfg)
-    runtime = _runtime(cfg.runtime)
+    runtime = prepare(cfg.runtime)
     methods = explainers(cfg)
     metrics = measures(cfg)
     limits = _limits(cfg.limits, methods)
@@ -133,22 +122,6 @@ def load_split(spec: Mapping[str, Any], transform: Mapping[str, Any], **options:
     return models.load(ModelSpec(**spec), transform=transform, **options)
 
 
-def choose_device(device: str) -> torch.device:
-    """From ``runtime.device``: ``auto`` takes CUDA where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise CamsbenchError(f"runtime.device={device}: give auto, cpu, cuda or cuda:N") from error
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise CamsbenchError(
-            f"runtime.device={device}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; "
-            "use runtime.device=cpu"
-        )
-    return chosen
-
-
 def _refuse_missing(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
@@ -187,17 +160,6 @@ def _make(option: str, kind: Any, node: Any) -> Any:
         return kind(**_plain(node))
     except (TypeError, ValueError) as error:
         raise CamsbenchError(f"{option}: {error}") from error
-
-
-def _runtime(node: DictConfig) -> Runtime:
-    for field in ("batch_size", "block"):
-        if not isinstance(node[field], int) or node[field] < 1:
-            raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up")
-    if node.precision not in PRECISIONS:
-        raise CamsbenchError(f"runtime.precision={node.precision}: choose one of {', '.join(PRECISIONS)}")
-    torch.backends.cudnn.allow_tf32 = node.precision == "tf32"  # on by default for convolutions
-    torch.backends.cuda.matmul.allow_tf32 = node.precision == "tf32"
-    return Runtime(choose_device(node.device), node.batch_size, node.block, worker_count(node.workers))
 
 
 def _limits(node: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int]:

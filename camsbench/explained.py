@@ -1,10 +1,12 @@
-"""One explained batch: the map, its saliency, and what several metrics ask of both, computed once."""
+"""One explained batch: the map, its saliency, what several metrics ask of both, and what a metric is."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -42,6 +44,18 @@ class Explained:
         """The method's saliency [B,1,H,W] of the masked images, for the same targets."""
         raw = self.explainer(self.split, self.masked)
         return self.rule(raw, size_of(self.forward.x))[0]
+
+
+class Metric(Protocol):
+    """A measure of an explanation, per image and never averaged.
+
+    ``columns`` maps each column that it gives to the direction that is better (``"higher"`` or ``"lower"``); calling
+    it gives those columns, each a float tensor [B].
+    """
+
+    columns: ClassVar[Mapping[str, str]]
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]: ...
 
 
 def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: Forward) -> Explained:

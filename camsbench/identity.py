@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 import camsbench
 from camsbench.config import PACKAGE, SELECTION, Job
-from camsbench.models import weight_hash
+from camsbench.weights import weight_hash
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas", "pyarrow", "pillow", "hydra-core")
 

@@ -1,50 +1,21 @@
-"""Networks by name: torchvision's, timm's, and the embedded one; their weights and their preprocessing."""
+"""Networks by name: torchvision's, timm's, and the embedded one, cut and ready on a device."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import importlib.util
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import timm
-import timm.models
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
 from camsbench.errors import CamsbenchError
+from camsbench.microbatch import MicroBatch
 from camsbench.preprocess import Preprocess
-from camsbench.scoring import MicroBatch
 from camsbench.split import TorchSplit, cut
-
-REMEDY = "give model.weights=PATH or model.weights=random"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One network, as ``conf/model/*.yaml`` describes it.
-
-    Args:
-        name: the constructor's name in ``source``.
-        source: ``torchvision`` or ``timm``.
-        weights: a published name, a path, or ``random``.
-        layer: target layer; None takes the last feature map larger than 1×1.
-        top1: published accuracy in percent, where there is one.
-        transform: the fields of ``Preprocess``; None takes what belongs to the published weights.
-        package: for ``weights: package``, the importable ``name``, its ``distribution`` and the ``file`` in it.
-    """
-
-    name: str
-    source: str
-    weights: str
-    layer: str | None = None
-    top1: float | None = None
-    transform: Mapping[str, Any] | None = None
-    package: Mapping[str, str] = field(default_factory=dict)
+from camsbench.weights import ModelSpec, fill, state_dict
 
 
 def load(
@@ -64,19 +35,11 @@ def load(
     """
     model = _construct(spec, seed)
     if spec.weights != "random":
-        _fill(model, _state_dict(spec), spec)
+        fill(model, state_dict(spec), spec)
     model.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     own = dict(spec.transform) if spec.transform else _published_transform(spec)
     preprocess = Preprocess(**{**own, **(transform or {})})
     return cut(model, spec.layer, preprocess, name=spec.name, micro_batch=MicroBatch.of(micro_batch, device))
-
-
-def weight_hash(model: nn.Module) -> str:
-    """First 16 hex digits of the SHA-256 over all tensors of the state dict, in order."""
-    digest = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def _construct(spec: ModelSpec, seed: int) -> nn.Module:
@@ -94,91 +57,6 @@ def _construct(spec: ModelSpec, seed: int) -> nn.Module:
             return timm.create_model(spec.name, pretrained=False)
         options = {"init_weights": True} if spec.name in {"googlenet", "inception_v3"} else {}
         return torchvision.models.get_model(spec.name, weights=None, **options)
-
-
-def _state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
-    if spec.weights == "package":
-        return _read(_packaged(spec), spec)
-    path = Path(spec.weights).expanduser()
-    if path.suffix or path.exists() or "/" in spec.weights:
-        return _read(path, spec)
-    return _from_torchvision(spec) if spec.source == "torchvision" else _from_timm(spec)
-
-
-def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise CamsbenchError(f"model.weights={spec.weights}: there is no file {path}; {REMEDY}")
-    try:
-        return timm.models.load_state_dict(str(path), weights_only=True)
-    except Exception as error:  # unpickling raises many kinds
-        raise CamsbenchError(
-            f"model.weights={spec.weights}: {path} is no readable state dict ({type(error).__name__}); "
-            "save one with torch.save(model.state_dict(), PATH)"
-        ) from error
-
-
-def _packaged(spec: ModelSpec) -> Path:
-    found = importlib.util.find_spec(spec.package["name"]) if spec.package else None
-    if found is None or not found.submodule_search_locations:
-        distribution = spec.package.get("distribution", "that holds the weights")
-        raise CamsbenchError(
-            f"model.weights=package: the Python package {distribution} is not installed; "
-            f"pip install 'camsbench[demo]', or {REMEDY}"
-        )
-    return Path(found.submodule_search_locations[0]) / spec.package["file"]
-
-
-def _from_torchvision(spec: ModelSpec) -> Mapping[str, Tensor]:
-    published = torchvision.models.get_model_weights(spec.name)
-    if spec.weights not in published.__members__:
-        names = ", ".join(published.__members__)
-        raise CamsbenchError(f"model.weights={spec.weights}: {spec.name} has {names}, a path, or random")
-    weights = published[spec.weights]
-    try:
-        return weights.get_state_dict(progress=False, check_hash=True)
-    except Exception as error:  # no network: urllib, ssl and socket raise different kinds
-        cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-        raise CamsbenchError(
-            f"model.weights={spec.weights}: could not download the weights of {spec.name} ({type(error).__name__}): "
-            f"download {weights.url} elsewhere and put it at {cache}, or {REMEDY}"
-        ) from error
-
-
-def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
-    if spec.weights != "pretrained":
-        raise CamsbenchError(f"model.weights={spec.weights}: a timm network has pretrained, a path, or random")
-    config = timm.get_pretrained_cfg(spec.name)
-    where = config and (config.hf_hub_id or config.url)
-    if not where:
-        raise CamsbenchError(f"model.name={spec.name}: timm has no pretrained weights for it; {REMEDY}")
-    try:
-        return timm.create_model(spec.name, pretrained=True).state_dict()
-    except Exception as error:  # no network: the hub's client raises many kinds
-        raise CamsbenchError(
-            f"model.weights=pretrained: could not download the weights of {spec.name} ({type(error).__name__}): "
-            f"download {where} elsewhere and give model.weights=PATH, or model.weights=random"
-        ) from error
-
-
-def _fill(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
-    own = model.state_dict()
-    if spec.weights == "package" and [v.shape for v in state.values()] == [v.shape for v in own.values()]:
-        state = dict(zip(own, state.values(), strict=True))  # the package names the same tensors otherwise, in order
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CamsbenchError(f"model.weights={spec.weights} does not fit {spec.name}: {first}") from error
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise CamsbenchError(
-            f"model.weights={spec.weights} does not fit {spec.name}: "
-            f"missing {_some(missing)}, unexpected {_some(unexpected)}; choose the network it was saved from"
-        )
-
-
-def _some(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "") if keys else "nothing"
 
 
 def _published_transform(spec: ModelSpec) -> dict[str, Any]:

@@ -1,17 +1,15 @@
-"""The nouns of the project: what one pass gives, what explains it, and what judges the explanation."""
+"""The nouns of the project: a network in two parts, what one pass of it gives, and what explains that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from camsbench.explained import Explained
-    from camsbench.preprocess import Preprocess
-    from camsbench.scoring import MicroBatch
+from camsbench.microbatch import MicroBatch
+from camsbench.preprocess import Preprocess
 
 
 class Split(Protocol):
@@ -87,15 +85,3 @@ class Explainer(Protocol):
     needs: ClassVar[frozenset[str]]
 
     def __call__(self, split: Split, forward: Forward) -> Tensor: ...
-
-
-class Metric(Protocol):
-    """A measure of an explanation, per image and never averaged.
-
-    ``columns`` maps each column that it gives to the direction that is better (``"higher"`` or ``"lower"``); calling
-    it gives those columns, each a float tensor [B].
-    """
-
-    columns: ClassVar[Mapping[str, str]]
-
-    def __call__(self, explained: Explained) -> dict[str, Tensor]: ...

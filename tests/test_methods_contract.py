@@ -12,10 +12,10 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.models import weight_hash
-from camsbench.scoring import MicroBatch
+from camsbench.microbatch import MicroBatch
 from camsbench.split import TorchSplit, cut
 from camsbench.types import Forward, Split
+from camsbench.weights import weight_hash
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from camsbench.methods.groupcam import GroupCAM
 from camsbench.methods.reciprocam import ReciproCAM, spatial_masks
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
+from camsbench.microbatch import MicroBatch
 from camsbench.noise import normal_like, stream_seeds
-from camsbench.scoring import MicroBatch
 from camsbench.split import TorchSplit
 from camsbench.types import Explainer, Forward
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from camsbench import CamsbenchError
-from camsbench.scoring import MicroBatch, forward, head_gradient, in_micro_batches, score_features, score_inputs
+from camsbench.microbatch import MicroBatch, in_micro_batches
+from camsbench.scoring import forward, head_gradient, score_features, score_inputs
 from camsbench.split import TorchSplit
 
 

@@ -10,8 +10,8 @@ from torch import nn
 import camsbench
 from camsbench import CamsbenchError, cut
 from camsbench.config import CONF
-from camsbench.models import weight_hash
 from camsbench.preprocess import Preprocess
+from camsbench.weights import weight_hash
 
 NAMED = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in {"timm", "torchvision"})
 PREPROCESS = Preprocess(resize=64, crop=64, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)

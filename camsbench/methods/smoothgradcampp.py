@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.microbatch import in_micro_batches
 from camsbench.noise import normal_like
-from camsbench.scoring import head_gradient, in_micro_batches
+from camsbench.scoring import head_gradient
 from camsbench.types import Forward, Split
 
 
