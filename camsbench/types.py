@@ -75,11 +75,22 @@ class Forward:
         )
 
 
+@dataclass(frozen=True)
+class About:
+    """Where a method comes from, for the table of methods."""
+
+    title: str  # as the paper writes it: "Grad-CAM++"
+    authors: str  # "Chattopadhay et al."
+    year: int
+    category: str  # "gradient CAM", "score CAM", "feature perturbation", "input perturbation", "backpropagation", ...
+
+
 class Explainer(Protocol):
     """An explanation method: arithmetic on a split and a forward pass, as a frozen dataclass of its options.
 
     ``needs`` lists what it asks of the split (see ``Split.provides``). Calling it gives the raw map [B,h',w'] on the
-    device of ``forward``: neither upsampled nor normalised.
+    device of ``forward``: neither upsampled nor normalised. Methods of this project also say where they come from, in
+    ``about``.
     """
 
     needs: ClassVar[frozenset[str]]

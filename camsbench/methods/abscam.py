@@ -9,7 +9,7 @@ from torch import Tensor
 
 from camsbench.methods.channelwise import masked_scores
 from camsbench.scoring import head_gradient
-from camsbench.types import Forward, Split
+from camsbench.types import About, Forward, Split
 
 
 def absolute_weight(split: Split, forward: Forward) -> Tensor:
@@ -28,6 +28,7 @@ class AbsCAMInit:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    about: ClassVar[About] = About("Abs-CAM_init", "Zeng et al.", 2022, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         return (absolute_weight(split, forward) * forward.A).sum(1)
@@ -47,6 +48,7 @@ class AbsCAM:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    about: ClassVar[About] = About("Abs-CAM", "Zeng et al.", 2022, "score CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         weight = absolute_weight(split, forward)

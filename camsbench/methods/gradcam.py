@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from camsbench.scoring import head_gradient
-from camsbench.types import Forward, Split
+from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class GradCAM:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    about: ClassVar[About] = About("Grad-CAM", "Selvaraju et al.", 2017, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         gradient = head_gradient(split, forward.A, forward.target)  # [B,K,h,w]

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from camsbench.scoring import head_gradient
-from camsbench.types import Forward, Split
+from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class GradCAMpp:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    about: ClassVar[About] = About("Grad-CAM++", "Chattopadhay et al.", 2018, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         A = forward.A

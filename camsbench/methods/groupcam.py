@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from camsbench.maps import upsample
 from camsbench.methods.channelwise import masked_scores
 from camsbench.scoring import head_gradient, score_inputs
-from camsbench.types import Forward, Split
+from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class GroupCAM:
     kernel: int = 51
     sigma: float = 50.0
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    about: ClassVar[About] = About("Group-CAM", "Zhang et al.", 2021, "score CAM")
 
     def __post_init__(self) -> None:
         if self.groups < 1 or self.kernel % 2 == 0 or self.sigma <= 0:

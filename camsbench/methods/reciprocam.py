@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camsbench.scoring import score_features
-from camsbench.types import Forward, Split
+from camsbench.types import About, Forward, Split
 
 MASKS = ("cell", "gaussian")
 SCORES = ("softmax", "logit")
@@ -45,6 +45,7 @@ class ReciproCAM:
     mask: str = "cell"
     score: str = "softmax"
     needs: ClassVar[frozenset[str]] = frozenset()
+    about: ClassVar[About] = About("ReciproCAM", "Byun and Lee", 2024, "feature perturbation")
 
     def __post_init__(self) -> None:
         if self.mask not in MASKS:

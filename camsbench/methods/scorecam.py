@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from camsbench.methods.channelwise import masked_scores
-from camsbench.types import Forward, Split
+from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class ScoreCAM:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    about: ClassVar[About] = About("Score-CAM", "Wang et al.", 2020, "score CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         weight = masked_scores(split, forward, forward.A)  # [B,K]

@@ -11,7 +11,7 @@ from torch import Tensor
 from camsbench.microbatch import in_micro_batches
 from camsbench.noise import normal_like
 from camsbench.scoring import head_gradient
-from camsbench.types import Forward, Split
+from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class SmoothGradCAMpp:
     n: int = 4
     sigma: float = 0.3
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    about: ClassVar[About] = About("Smooth Grad-CAM++", "Omeiza et al.", 2019, "gradient CAM")
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.sigma < 0:
