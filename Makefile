@@ -27,9 +27,8 @@ type: $(VENV)/.dev  ## mypy
 smoke: $(VENV)/.demo  ## the main job on two images
 	$(BIN)/python -m camsbench experiment=smoke
 
-clean:  ## remove the environment, caches and runs (committed results stay)
+clean:  ## remove the environment and the caches; runs under results/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
-	git clean -fdXq results
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

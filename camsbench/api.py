@@ -18,7 +18,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, Metric
 from camsbench.maps import SaliencyRule
 from camsbench.noise import stream_seeds
-from camsbench.runtime import choose_device
+from camsbench.runtime import choose_device, set_precision
 from camsbench.split import TorchSplit
 from camsbench.types import Explainer, Split
 
@@ -34,7 +34,7 @@ def load_model(
     seed: int = 0,
     micro_batch: int | str = "auto",
 ) -> TorchSplit:
-    """A network cut at its target layer.
+    """A network cut at its target layer. Its arithmetic is fp32: TF32 is off on CUDA, process-wide.
 
     Args:
         name: a file of ``conf/model``, or ``timm/NAME`` or ``torchvision/NAME`` for any other network.
@@ -52,7 +52,9 @@ def load_model(
     if spec["name"] == "???":
         raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
     chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
-    return load_split({**spec, **chosen}, {}, device=choose_device(device), seed=seed, micro_batch=micro_batch)
+    set_precision("fp32")
+    with torch.inference_mode(mode=False):
+        return load_split({**spec, **chosen}, {}, device=choose_device(device), seed=seed, micro_batch=micro_batch)
 
 
 def explain(
@@ -65,7 +67,7 @@ def explain(
     seed: int = 0,
     protocol: str = "rise",
 ) -> Tensor:
-    """Saliency [B,1,H,W] in [0,1] of normalised images ``x`` [B,3,H,W] under a method.
+    """Saliency [B,1,H,W] in [0,1] of normalised images ``x`` [B,3,H,W] under a method, on the split's device.
 
     Args:
         method: a file of ``conf/method``, or an explainer.
@@ -126,8 +128,8 @@ def _explained(
     seed: int,
     protocol: str,
 ) -> Explained:
-    if x.ndim != 4 or len(x) == 0:
-        raise CamsbenchError(f"x has the shape {list(x.shape)}: give a batch of normalised images [B,3,H,W]")
+    if x.ndim != 4 or x.shape[1] != 3 or len(x) == 0 or not x.is_floating_point():
+        raise CamsbenchError(f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,3,H,W]")
     if ids is not None and len(ids) != len(x):
         raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
     explainer = _method(method) if isinstance(method, str) else method
@@ -135,7 +137,7 @@ def _explained(
     rule = SaliencyRule(**_compose(f"protocol={protocol}").protocol.saliency)
     seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
-        images = x.clone() if x.is_inference() else x.detach()
+        images = _outside_inference(x).detach().to(split.device, torch.float32)
         forward = scoring.forward(split, images, _targets(target, images, split.num_classes), seeds)
         return explaining.explain(split, explainer, rule, forward)
 
@@ -143,7 +145,7 @@ def _explained(
 def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:
     if target is None:
         return None
-    classes = torch.as_tensor(target, device=x.device)
+    classes = _outside_inference(torch.as_tensor(target)).to(x.device)
     classes = classes.expand(len(x)) if classes.ndim == 0 else classes
     if classes.shape != (len(x),) or classes.is_floating_point():
         raise CamsbenchError(
@@ -152,6 +154,11 @@ def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:
     if classes.min() < 0 or classes.max() >= num_classes:
         raise CamsbenchError(f"target is outside the network's classes 0 to {num_classes - 1}")
     return classes.long()
+
+
+def _outside_inference(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of one that was made in inference mode and so could not be part of a gradient."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 @lru_cache
@@ -164,9 +171,15 @@ def _compose(*overrides: str) -> Any:
 
 @lru_cache
 def _method(name: str) -> Explainer:
-    return explainers(_compose(f"method={name}"))[name]
+    return _one("method", name, explainers(_compose(f"method={name}")))
 
 
 @lru_cache
 def _metric(name: str, protocol: str) -> Metric:
-    return measures(_compose(f"metric={name}", f"protocol={protocol}"))[name]
+    return _one("metric", name, measures(_compose(f"metric={name}", f"protocol={protocol}")))
+
+
+def _one(group: str, name: str, made: dict[str, Any]) -> Any:
+    if name not in made:
+        raise CamsbenchError(f"{group} {name} stands for several: give one of {', '.join(made)}")
+    return made[name]

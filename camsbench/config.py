@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -20,7 +21,7 @@ from camsbench.maps import SaliencyRule
 from camsbench.runtime import Runtime, prepare
 from camsbench.split import TorchSplit
 from camsbench.types import Explainer
-from camsbench.weights import ModelSpec
+from camsbench.weights import ModelSpec, is_path
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
@@ -48,13 +49,30 @@ class Job:
     @property
     def columns(self) -> list[str]:
         """The metrics' columns, in the order of the configuration."""
-        return [column for metric in self.metrics.values() for column in metric.columns]
+        return list(self.better)
+
+    @property
+    def better(self) -> dict[str, str]:
+        """For each column of the metrics the direction that is better."""
+        return {column: way for metric in self.metrics.values() for column, way in metric.columns.items()}
+
+    @property
+    def published_top1(self) -> float | None:
+        """The network's published accuracy in percent, where its published weights and preprocessing are used."""
+        weights, changed = str(self.config.model.weights), self.config.protocol.resize is not None
+        own = weights != "random" and not is_path(weights) and not changed
+        return self.config.model.top1 if own else None
 
 
 def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that the command line would compose from the same overrides."""
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    outer = GlobalHydra.instance().hydra  # a caller may be a Hydra application itself
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def build(cfg: DictConfig) -> Job:
@@ -111,7 +129,9 @@ def check_needs(methods: Mapping[str, Explainer], provides: frozenset[str]) -> N
     for name, method in methods.items():
         lacking = sorted(method.needs - provides)
         if lacking:
-            raise CamsbenchError(f"method={name} needs a {' and '.join(lacking)}, which this backend does not provide")
+            raise CamsbenchError(
+                f"method={name} needs a {' and '.join(lacking)}, which this split does not provide: take another method"
+            )
 
 
 def load_split(spec: Mapping[str, Any], transform: Mapping[str, Any], **options: Any) -> TorchSplit:
@@ -137,7 +157,7 @@ def _plain(node: Any) -> Any:
     try:
         return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
-        raise CamsbenchError(f"{error.full_key} is not set") from error
+        raise CamsbenchError(f"{error.full_key} is not set; give {error.full_key}=VALUE") from error
 
 
 def _instantiate_group(cfg: DictConfig, group: str) -> dict[str, Any]:
@@ -167,6 +187,8 @@ def _limits(node: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int
     for name, limit in limits.items():
         if not isinstance(limit, int) or limit < 1:
             raise CamsbenchError(f"limits.{name}={limit}: give a number from 1 up")
+        if name not in methods and not (CONF / "method" / f"{name}.yaml").is_file():
+            raise CamsbenchError(f"limits.{name}: there is no such method in this run; it has {', '.join(methods)}")
     return {name: limit for name, limit in limits.items() if name in methods}
 
 

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -89,9 +90,11 @@ def select(
     chosen = list(records)
     if subset is not None:
         chosen = _listed(chosen, Path(subset).expanduser())
+    if shuffle is not None and type(shuffle) is not int:
+        raise CamsbenchError(f"data.shuffle={shuffle}: give a whole number, the seed of the order, or null")
     if shuffle is not None:
         random.Random(shuffle).shuffle(chosen)
-    if limit is not None and limit < 1:
+    if limit is not None and (type(limit) is not int or limit < 1):
         raise CamsbenchError(f"data.limit={limit}: give a number from 1 up, or null for all images")
     chosen = chosen[:limit]
     if not chosen:
@@ -109,6 +112,7 @@ def check_labels(records: Iterable[Record], num_classes: int, model: str) -> Non
             )
 
 
+@cache
 def class_name(index: int, num_classes: int = 1000) -> str:
     """A class's English name for ImageNet's 1000 classes, the bare index for others."""
     return ImageNetInfo().index_to_description(index).split(",")[0] if num_classes == 1000 else f"class {index}"
@@ -125,14 +129,13 @@ def _from_wnid_folders(root: Path, wnids: dict[str, int]) -> Iterable[Record]:
 
 
 def _from_solution(table: Path, wnids: dict[str, int]) -> Iterable[Record]:
-    folder = table.parent
-    if (folder / KAGGLE_IMAGES).is_dir():
-        folder = folder / KAGGLE_IMAGES
     with table.open(newline="") as lines:
         reader = csv.DictReader(lines)
         if not reader.fieldnames or not {"ImageId", "PredictionString"} <= set(reader.fieldnames):
             raise CamsbenchError(f"{table} lacks the columns ImageId and PredictionString: download it again")
-        for row in sorted(reader, key=lambda row: row["ImageId"]):
+        rows = sorted(reader, key=lambda row: row["ImageId"])
+        folder = _image_folder(table.parent, [row["ImageId"] for row in rows])
+        for row in rows:
             words = row["PredictionString"].split()
             try:
                 label = wnids[words[0]]
@@ -144,6 +147,20 @@ def _from_solution(table: Path, wnids: dict[str, int]) -> Iterable[Record]:
                     "ILSVRC2012: download the file again"
                 ) from error
             yield Record(row["ImageId"], folder / f"{row['ImageId']}.JPEG", label, boxes)
+
+
+def _image_folder(top: Path, ids: Sequence[str]) -> Path:
+    """The folder beside a solution file that holds its images."""
+    folders = [top, top / "val", top / KAGGLE_IMAGES]
+    for folder in folders:
+        if any((folder / f"{image_id}.JPEG").is_file() for image_id in ids[:100]):
+            return folder
+    if not ids:
+        return top
+    raise CamsbenchError(
+        f"data.root: {ids[0]}.JPEG and the images after it are in none of {', '.join(map(str, folders))}: "
+        f"put {SOLUTION} beside them"
+    )
 
 
 def _unique(records: Iterable[Record]) -> list[Record]:

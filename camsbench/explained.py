@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from camsbench import scoring
-from camsbench.maps import SaliencyRule
+from camsbench.maps import SaliencyRule, size_of
 from camsbench.types import Explainer, Forward, Split
 
 
@@ -67,11 +67,6 @@ def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: For
     seconds = time.perf_counter() - start
     saliency, degenerate = rule(raw, size_of(forward.x))
     return Explained(split, explainer, rule, forward, raw, saliency, degenerate, seconds)
-
-
-def size_of(x: Tensor) -> tuple[int, int]:
-    """Height and width of images [B,3,H,W]."""
-    return x.shape[2], x.shape[3]
 
 
 def _synchronise(x: Tensor) -> None:

@@ -34,7 +34,10 @@ def trace(model: nn.Module, name: str) -> torch.fx.Graph:
     try:
         return _Tracer().trace(model)
     except Exception as error:  # torch.fx raises whatever the model's own code raises on a proxy
-        raise CamsbenchError(f"{name} cannot be traced by torch.fx, so it cannot be cut: {error}") from error
+        raise CamsbenchError(
+            f"{name} cannot be traced by torch.fx, so it cannot be cut ({error}): choose a network whose control flow "
+            "does not depend on its input"
+        ) from error
 
 
 def _modules_around(node: torch.fx.Node) -> list[str]:
@@ -71,7 +74,7 @@ def last_feature_map(model: nn.Module, graph: torch.fx.Graph, x: Tensor, name: s
     with torch.no_grad():
         Watch(torch.fx.GraphModule(model, graph)).run(x)
     if not last:
-        raise CamsbenchError(f"{name} has no feature map [B,K,h,w]: only convolutional classifiers can be explained")
+        raise CamsbenchError(f"{name} has no feature map [B,K,h,w]: choose a convolutional classifier")
     return last[0]
 
 
@@ -116,13 +119,13 @@ def head_of(model: nn.Module, graph: torch.fx.Graph, node: torch.fx.Node, where:
             if source.op != "get_attr":
                 raise CamsbenchError(
                     f"{where} cannot be cut: '{source.name}', made before the layer, is used again by '{n.name}' "
-                    "behind it (a skip connection); choose the end of a block with model.layer="
+                    "behind it (a skip connection); choose the end of a convolutional block with model.layer="
                 )
             copies[source] = part.node_copy(source, copies.__getitem__)
         copies[n] = part.node_copy(n, copies.__getitem__)
     result = output.args[0]
     if not isinstance(result, torch.fx.Node):
-        raise CamsbenchError(f"{where} returns {type(result).__name__}, not logits [B,C]")
+        raise CamsbenchError(f"{where} returns {type(result).__name__}, not logits [B,C]: wrap it so that it does")
     part.output(copies[result])
     module = torch.fx.GraphModule(model, part)
     return _out_of_place(module, list(part.nodes))

@@ -49,7 +49,7 @@ def short_hash(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:6]
 
 
-def session(job: Job) -> dict[str, Any]:
+def provenance(job: Job) -> dict[str, Any]:
     """Versions, device and revision of one session of a run."""
     device = job.runtime.device
     return {
@@ -84,6 +84,8 @@ def _version(name: str) -> str | None:
 
 
 def _git_revision() -> str | None:
+    if not (PACKAGE.parent / ".git").exists():  # installed, perhaps inside somebody else's repository
+        return None
     command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -70,7 +70,8 @@ def batches(
 def worker_count(workers: int | str) -> int:
     """From ``runtime.workers``: a number, or ``auto``, which leaves most cores to the network."""
     if workers == "auto":
-        return min(4, max(1, len(os.sched_getaffinity(0)) // 2))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(4, max(1, cores // 2))
     if not isinstance(workers, int) or workers < 0:
         raise CamsbenchError(f"runtime.workers={workers}: give a number from 0 up, or auto")
     return workers

@@ -12,6 +12,11 @@ ORDERS = ("upsample_then_normalise", "normalise_then_upsample")
 INTERPOLATIONS = ("bilinear", "bicubic")
 
 
+def size_of(x: Tensor) -> tuple[int, int]:
+    """Height and width of images [B,3,H,W]."""
+    return x.shape[2], x.shape[3]
+
+
 def upsample(maps: Tensor, size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
     """Maps [B,C,h,w] resized to [B,C,H,W] with ``align_corners=False``."""
     if maps.shape[-2:] == size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,14 +55,19 @@ def _construct(spec: ModelSpec, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if spec.source == "timm":
-            return timm.create_model(spec.name, pretrained=False)
+            try:
+                return timm.create_model(spec.name, pretrained=False)
+            except RuntimeError as error:  # an unknown tag behind the dot
+                tags = timm.list_pretrained(f"{base}.*")[:4]
+                raise CamsbenchError(f"model.name={spec.name}: {error}; try {', '.join(tags) or base}") from error
         options = {"init_weights": True} if spec.name in {"googlenet", "inception_v3"} else {}
         return torchvision.models.get_model(spec.name, weights=None, **options)
 
 
 def _published_transform(spec: ModelSpec) -> dict[str, Any]:
     if spec.source == "torchvision":
-        preset = torchvision.models.get_model_weights(spec.name)["DEFAULT"].transforms()
+        published = torchvision.models.get_model_weights(spec.name)
+        preset = published[spec.weights if spec.weights in published.__members__ else "DEFAULT"].transforms()
         return {
             "resize": preset.resize_size[0],
             "crop": preset.crop_size[0],
@@ -72,7 +78,7 @@ def _published_transform(spec: ModelSpec) -> dict[str, Any]:
     data = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(spec.name).to_dict())
     side = data["input_size"][-1]
     return {
-        "resize": round(side / data["crop_pct"]),
+        "resize": math.floor(side / data["crop_pct"]),
         "crop": side,
         "interpolation": data["interpolation"],
         "mean": data["mean"],

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from camsbench.types import Forward
 
+GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: neighbouring copies get distant seeds
+
 
 def stream_seeds(seed: int, ids: Iterable[str]) -> tuple[int, ...]:
     """A 63-bit seed for each image id, from ``seed`` and the id alone."""
@@ -19,10 +21,17 @@ def stream_seeds(seed: int, ids: Iterable[str]) -> tuple[int, ...]:
     )
 
 
-def normal_like(forward: Forward, copies: int) -> Tensor:
-    """Standard normal noise [B,copies,3,H,W], drawn on the host so that every device sees the same."""
-    shape = (copies, *forward.x.shape[1:])
-    draws = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in forward.seeds]
+def normal(forward: Forward, copies: int, chunk: slice) -> Tensor:
+    """Standard normal noise [m,3,H,W] for the ``chunk`` of the ``copies`` copies of each image, image by image.
+
+    Drawn on the host, so that every device sees the same, each copy from its own stream, so that only a chunk of them
+    is held at once.
+    """
+    draws = []
+    for index in range(chunk.start, chunk.stop):
+        image, copy = divmod(index, copies)
+        generator = torch.Generator().manual_seed((forward.seeds[image] + copy * GOLDEN) % 2**63)
+        draws.append(torch.randn(forward.x.shape[1:], generator=generator))
     noise = torch.stack(draws)
     if forward.x.is_cuda:
         return noise.pin_memory().to(forward.x.device, non_blocking=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from camsbench.data import Record
 from camsbench.explained import Explained, explain
 from camsbench.loader import Batch, batches
 from camsbench.noise import stream_seeds
-from camsbench.report.maps import MapFolder
+from camsbench.report.saved import MapFolder
 from camsbench.store import RunFolder
 from camsbench.types import Forward
 
@@ -40,13 +40,14 @@ class Pending:
 def pending(job: Job, folder: RunFolder) -> Pending:
     """The images and methods of a job that have no row on disk."""
     done = folder.done()
+    return _where(job, lambda record, name: (record.image_id, name, job.split.layer) not in done)
+
+
+def _where(job: Job, wanted: Callable[[Record, str], bool], count: int | None = None) -> Pending:
+    """The methods that are ``wanted`` of each of the first ``count`` images, within the methods' limits."""
     todo: dict[int, list[str]] = {}
-    for place, record in enumerate(job.records):
-        names = [
-            name
-            for name in job.methods
-            if place < job.limits.get(name, len(job.records)) and (record.image_id, name, job.split.layer) not in done
-        ]
+    for place, record in enumerate(job.records[:count]):
+        names = [n for n in job.methods if place < job.limits.get(n, len(job.records)) and wanted(record, n)]
         if names:
             todo[place] = names
     return Pending(todo)
@@ -64,6 +65,20 @@ def run(job: Job, folder: RunFolder) -> None:
                     rows.extend(made)
                     bar.update(len(made))
             folder.write_part(rows, job.columns)
+    _draw_missing(job, folder, maps)
+
+
+def _draw_missing(job: Job, folder: RunFolder, maps: MapFolder) -> None:
+    """Explain again the gallery's images whose rows stem from a session that kept no map of them."""
+    done = folder.done(good=True)
+
+    def lacking(record: Record, name: str) -> bool:
+        return (record.image_id, name, job.split.layer) in done and maps.load(name, record) is None
+
+    todo = _where(job, lacking, maps.count)
+    for batch in (batch for block in _blocks(job, todo) for batch in block):
+        for name, places, explained in _explained(job, todo, batch):
+            maps.save(name, places, job.records, explained.saliency)
 
 
 def _blocks(job: Job, todo: Pending) -> Iterator[Iterator[Batch]]:
@@ -87,6 +102,13 @@ def _batch_rows(job: Job, todo: Pending, batch: Batch, maps: MapFolder) -> Itera
     for place, error in batch.failed.items():
         log.warning("%s", error)
         yield [_row(job, job.records[place], name, error=error) for name in todo.methods[place]]
+    for name, places, explained in _explained(job, todo, batch):
+        yield list(_explained_rows(job, name, explained, [job.records[place] for place in places]))
+        maps.save(name, places, job.records, explained.saliency)
+
+
+def _explained(job: Job, todo: Pending, batch: Batch) -> Iterator[tuple[str, list[int], Explained]]:
+    """What each method says of the readable images that it has to do, after the one pass that all share."""
     if batch.pixels is None:
         return
     shared = base_forward(job, batch.pixels, [job.records[place] for place in batch.places])
@@ -94,10 +116,8 @@ def _batch_rows(job: Job, todo: Pending, batch: Batch, maps: MapFolder) -> Itera
         chosen = [i for i, place in enumerate(batch.places) if name in todo.methods[place]]
         if not chosen:
             continue
-        explained = explain(job.split, method, job.rule, shared.select(chosen))
         places = [batch.places[i] for i in chosen]
-        yield list(_explained_rows(job, name, explained, [job.records[place] for place in places]))
-        maps.save(name, places, job.records, explained.saliency)
+        yield name, places, explain(job.split, method, job.rule, shared.select(chosen))
 
 
 def base_forward(job: Job, pixels: Tensor, records: Sequence[Record]) -> Forward:

@@ -34,9 +34,14 @@ def prepare(node: DictConfig) -> Runtime:
             raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up")
     if node.precision not in PRECISIONS:
         raise CamsbenchError(f"runtime.precision={node.precision}: choose one of {', '.join(PRECISIONS)}")
-    torch.backends.cudnn.allow_tf32 = node.precision == "tf32"  # on by default for convolutions
-    torch.backends.cuda.matmul.allow_tf32 = node.precision == "tf32"
+    set_precision(node.precision)
     return Runtime(choose_device(node.device), node.batch_size, node.block, worker_count(node.workers))
+
+
+def set_precision(precision: str) -> None:
+    """``fp32`` turns TF32 off in CUDA's convolutions (where PyTorch has it on) and products, ``tf32`` on."""
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def choose_device(device: str) -> torch.device:
@@ -45,8 +50,10 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
-        raise CamsbenchError(f"runtime.device={device}: give auto, cpu, cuda or cuda:N") from error
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in {"cpu", "cuda"}:
+        raise CamsbenchError(f"runtime.device={device}: give auto, cpu, cuda or cuda:N")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise CamsbenchError(
             f"runtime.device={device}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; "

@@ -14,7 +14,7 @@ from camsbench import identity, tables
 from camsbench.allocator import keep_freed_memory
 from camsbench.config import Job, build
 from camsbench.report import gallery
-from camsbench.report.maps import MapFolder
+from camsbench.report.saved import MapFolder
 from camsbench.runner import run
 from camsbench.store import RunFolder
 
@@ -41,10 +41,13 @@ def execute(cfg: DictConfig) -> Outcome:
     job = build(cfg)
     same = identity.identity(job)
     folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same))
-    folder.open(same, identity.session(job), OmegaConf.to_yaml(cfg, resolve=True))
-    folder.write_manifest(job.records)
-    run(job, folder)
-    return _report(job, folder)
+    with folder.locked():
+        folder.open(same, identity.provenance(job), OmegaConf.to_yaml(cfg, resolve=True))
+        folder.write_manifest(job.records)
+        if cfg.retry:
+            folder.forget_errors()
+        run(job, folder)
+        return _report(job, folder)
 
 
 def _name(job: Job, same: dict[str, object]) -> str:
@@ -57,12 +60,15 @@ def _name(job: Job, same: dict[str, object]) -> str:
 
 def _report(job: Job, folder: RunFolder) -> Outcome:
     rows = folder.rows()
+    rows = rows[rows["image_id"].isin({record.image_id for record in job.records})]  # an earlier session had others
     order = {name: i for i, name in enumerate(job.methods)}
     rows = rows.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
     summary = tables.summarise(rows)
     folder.write_text("summary.csv", summary.to_csv(index=False))
     errors = int(rows["error"].notna().sum())
-    text = "\n\n".join([_heading(job, rows), tables.markdown(summary), *_remarks(job, summary, errors)]) + "\n"
+    text = (
+        "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, summary, errors)]) + "\n"
+    )
     folder.write_text("summary.md", text)
     if job.gallery:
         maps = MapFolder(folder.path / "maps", job.gallery)
@@ -77,8 +83,7 @@ def _heading(job: Job, rows: pd.DataFrame) -> str:
     said = f"{job.split.name} at {job.split.layer}, {len(images)} images of {job.config.data.name}, {job.protocol}"
     if job.target == "predicted" and len(images):
         top1 = 100 * (images["label"] == images["target"]).mean()
-        published = job.config.model.top1
-        said += f", top-1 {top1:.1f} %" + (f" (published {published} %)" if published else "")
+        said += f", top-1 {top1:.1f} %" + (f" (published {job.published_top1} %)" if job.published_top1 else "")
     return said
 
 
@@ -89,11 +94,13 @@ def _remarks(job: Job, summary: pd.DataFrame, errors: int) -> list[str]:
         for name in ("insertion", "deletion")
         if name in metric
     ]
-    remarks = ["Metrics in percent, means over images. ADCC: harmonic mean of the means, as papers print it."]
+    remarks = ["Metrics in percent, means over images."]
+    if "adcc" in summary:
+        remarks[0] += " ADCC: harmonic mean of the means, as papers print it."
     if settings:
         remarks.append("; ".join(settings).capitalize() + ".")
     if len(set(summary["n"])) > 1:
         remarks.append("Methods with another n ran on other images: compare within the same n only.")
     if errors:
-        remarks.append(f"Warning: {errors} rows failed; their sentences stand in the column error of rows/.")
+        remarks.append(f"Warning: {errors} rows failed, see the column error of rows/; retry=true tries them again.")
     return remarks

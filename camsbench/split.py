@@ -27,6 +27,10 @@ class TorchSplit:
     micro_batch: MicroBatch
     provides: frozenset[str] = frozenset({"gradient", "modules"})
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
     def features(self, x: Tensor) -> Tensor:
         return self.features_graph(x.contiguous(memory_format=torch.channels_last))
 
@@ -59,20 +63,17 @@ def cut(
     """
     if model.training:
         raise CamsbenchError(f"{name} is in training mode: call model.eval() before cutting it")
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise CamsbenchError(f"{name} was made in inference mode, which allows no gradient: make it outside of it")
     traced = graph.trace(model, name)
     x = _test_input(model, preprocess.crop)
     node = graph.last_feature_map(model, traced, x, name) if layer is None else graph.find(traced, layer, name)
     layer = layer or graph.layer_name(node)
     features = graph.features_of(model, traced, node)
-    head = graph.head_of(model, traced, node, f"{name} at layer '{layer}'")
     with torch.no_grad():
         whole, A = model(x), features(x)
-        if not isinstance(A, Tensor) or A.ndim != 4:
-            shape = list(A.shape) if isinstance(A, Tensor) else type(A).__name__
-            raise CamsbenchError(
-                f"{name} at layer '{layer}' gives {shape}, no feature map [B,K,h,w]: "
-                "token layouts are not supported, choose a convolutional layer with model.layer="
-            )
+        _check_layout(A, name, layer)
+        head = graph.head_of(model, traced, node, f"{name} at layer '{layer}'")
         logits = head(A)
     if not torch.allclose(logits, whole, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise CamsbenchError(
@@ -89,6 +90,17 @@ def cut(
         num_classes=logits.shape[1],
         preprocess=preprocess,
         micro_batch=micro_batch or MicroBatch.of("auto", device),
+    )
+
+
+def _check_layout(A: object, name: str, layer: str) -> None:
+    """Refuse what is no feature map [B,K,h,w] of a square image: tokens [B,N,K], or channels last [B,h,w,K]."""
+    if isinstance(A, Tensor) and A.ndim == 4 and A.shape[2] == A.shape[3]:
+        return
+    shape = list(A.shape) if isinstance(A, Tensor) else type(A).__name__
+    raise CamsbenchError(
+        f"{name} at layer '{layer}' gives {shape}, no feature map [B,K,h,w]: "
+        "token and channels-last layouts are not supported, choose a convolutional layer with model.layer="
     )
 
 

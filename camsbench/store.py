@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from camsbench.data import Record
@@ -42,21 +45,40 @@ class RunFolder:
         self.path = path
         self.rows_path = path / "rows"
 
-    def open(self, identity: Mapping[str, Any], session: Mapping[str, Any], config: str) -> None:
-        """Begin or go on with a run.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process; the lock ends with the process, however that ends.
 
         Raises:
-            CamsbenchError: the folder holds another run, or cannot be written.
+            CamsbenchError: another process runs in it, or it cannot be made.
+        """
+        try:
+            self.rows_path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise CamsbenchError(
+                f"output={self.path}: cannot write there ({error.strerror}); choose another"
+            ) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise CamsbenchError(
+                    f"{self.path} is in use by another run: wait for it, or choose another folder with output="
+                ) from error
+            yield
+
+    def open(self, identity: Mapping[str, Any], session: Mapping[str, Any], config: str) -> None:
+        """Begin or go on with a run, in a locked folder.
+
+        Raises:
+            CamsbenchError: the folder holds another run.
         """
         environment = self._environment()
         if environment is not None:
             self._refuse_mixing(environment["identity"], identity)
         elif any(self.parts()):
             raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
-        try:
-            self.rows_path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CamsbenchError(f"output={self.path}: cannot make the folder ({error.strerror})") from error
         for left_over in self.rows_path.glob(".*.tmp"):
             left_over.unlink()
         sessions = [*(environment or {}).get("sessions", []), dict(session)]
@@ -89,11 +111,12 @@ class RunFolder:
         """The parquet parts, in the order in which they were written."""
         return sorted(self.rows_path.glob("part-*.parquet"))
 
-    def done(self) -> set[tuple[str, str, str]]:
-        """(image_id, method, layer) of every row on disk."""
+    def done(self, good: bool = False) -> set[tuple[str, str, str]]:
+        """(image_id, method, layer) of every row on disk, or of those without an error."""
         seen: set[tuple[str, str, str]] = set()
         for part in self.parts():
-            columns = pq.read_table(part, columns=list(KEY)).to_pydict()
+            table = pq.read_table(part, columns=[*KEY, "error"])
+            columns = (table.filter(pc.is_null(table["error"])) if good else table).to_pydict()
             seen.update(zip(*(columns[key] for key in KEY), strict=True))
         return seen
 
@@ -101,10 +124,19 @@ class RunFolder:
         """Write rows as the next part; they are all on disk, or none is."""
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns))
         numbers = [int(part.stem.removeprefix("part-")) for part in self.parts()]
-        name = f"part-{max(numbers, default=0) + 1:05d}.parquet"
-        temporary = self.rows_path / f".{name}.tmp"
-        pq.write_table(table, temporary)
-        _publish(temporary, self.rows_path / name)
+        self._publish_table(table, self.rows_path / f"part-{max(numbers, default=0) + 1:05d}.parquet")
+
+    def forget_errors(self) -> None:
+        """Take the rows of failed images off the disk, so that they are pending again."""
+        for part in self.parts():
+            table = pq.read_table(part)
+            good = table.filter(pc.is_null(table["error"]))
+            if len(good) == len(table):
+                continue
+            if len(good):
+                self._publish_table(good, part)
+            else:
+                part.unlink()
 
     def rows(self) -> pd.DataFrame:
         """All rows, in the order of the manifest and of the methods' first appearance."""
@@ -123,6 +155,11 @@ class RunFolder:
         temporary.write_text(text)
         _publish(temporary, self.path / name)
         return self.path / name
+
+    def _publish_table(self, table: pa.Table, final: Path) -> None:
+        temporary = self.rows_path / f".{final.name}.tmp"
+        pq.write_table(table, temporary)
+        _publish(temporary, final)
 
     def _environment(self) -> dict[str, Any] | None:
         path = self.path / "environment.json"

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import torch
 
 from camsbench.metrics.adcc import harmonic
 from camsbench.store import HEAD, TAIL
 
-PERCENT = {
-    "drop": "Drop ↓",
-    "increase": "Inc ↑",
-    "deletion": "Del ↓",
-    "insertion": "Ins ↑",
-    "coherency": "Coher ↑",
-    "complexity": "Compl ↓",
-    "adcc": "ADCC ↑",
-    "adcc_mean": "ADCC/image ↑",
+SHORT = {  # the names and the order of the papers' columns
+    "drop": "Drop",
+    "increase": "Inc",
+    "deletion": "Del",
+    "insertion": "Ins",
+    "coherency": "Coher",
+    "complexity": "Compl",
+    "adcc": "ADCC",
+    "adcc_mean": "ADCC/image",
 }
+ARROWS = {"higher": " ↑", "lower": " ↓"}
+COUNTS = {"n_error": "errors", "n_degenerate": "degenerate", "seconds": "s/image"}
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -40,18 +44,20 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     if {"drop", "coherency", "complexity"} <= set(metrics):
         parts = (torch.tensor(table[name].to_numpy(float)) for name in ("drop", "coherency", "complexity"))
         table["adcc"] = harmonic(*parts).numpy()
-    ordered = [name for name in PERCENT if name in table]
-    others = [name for name in metrics if name not in PERCENT]
+    ordered = [name for name in SHORT if name in table]
+    others = [name for name in metrics if name not in SHORT]
     return table[["n", "n_error", "n_degenerate", *ordered, *others, "seconds"]].reset_index()
 
 
-def markdown(summary: pd.DataFrame) -> str:
-    """A summary as a Markdown table: metrics in percent, with an arrow towards better; seconds an image."""
+def markdown(summary: pd.DataFrame, better: Mapping[str, str]) -> str:
+    """A summary as a Markdown table: metrics in percent, with an arrow towards ``better``; seconds an image."""
     shown = summary.copy()
     for column in [c for c in shown.columns if c not in {"method", "n", "n_error", "n_degenerate", "seconds"}]:
         shown[column] = [f"{100 * value:.2f}" if pd.notna(value) else "–" for value in shown[column]]
     shown["seconds"] = [f"{value:.3f}" if pd.notna(value) else "–" for value in shown["seconds"]]
-    shown = shown.rename(columns={**PERCENT, "n_error": "errors", "n_degenerate": "degenerate", "seconds": "s/image"})
+    ways = {**better, "adcc_mean": better.get("adcc", "higher"), "adcc": "higher"}
+    titles = {c: SHORT.get(c, c) + ARROWS[ways[c]] for c in shown.columns if c in ways}
+    shown = shown.rename(columns={**COUNTS, **titles})
     cells = [list(shown.columns), *([str(v) for v in line] for line in shown.itertuples(index=False))]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [

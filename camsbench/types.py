@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from camsbench.microbatch import MicroBatch
@@ -23,6 +24,8 @@ class Split(Protocol):
     def name(self) -> str: ...
     @property
     def layer(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
     @property
     def num_classes(self) -> int: ...
     @property

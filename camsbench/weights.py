@@ -51,9 +51,8 @@ def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
     """
     if spec.weights == "package":
         return _read(_packaged(spec), spec)
-    path = Path(spec.weights).expanduser()
-    if path.suffix or path.exists() or "/" in spec.weights:
-        return _read(path, spec)
+    if is_path(spec.weights):
+        return _read(Path(spec.weights).expanduser(), spec)
     return _from_torchvision(spec) if spec.source == "torchvision" else _from_timm(spec)
 
 
@@ -112,6 +111,12 @@ def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
         ) from error
 
 
+def is_path(weights: str) -> bool:
+    """Whether ``model.weights`` names a file rather than published weights."""
+    path = Path(weights).expanduser()
+    return bool(path.suffix) or "/" in weights or path.is_file()
+
+
 def fill(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
     """Load ``state`` into ``model``.
 
@@ -124,8 +129,10 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CamsbenchError(f"model.weights={spec.weights} does not fit {spec.name}: {first}") from error
+        first = str(error).splitlines()[-1].strip().rstrip(".")
+        raise CamsbenchError(
+            f"model.weights={spec.weights} does not fit {spec.name} ({first}); choose the network it was saved from"
+        ) from error
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise CamsbenchError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import hydra
 import pytest
 import torch
 from torch import Tensor
 
 import camsbench
-from camsbench import CamsbenchError
+from camsbench import CamsbenchError, api
+from camsbench.metrics.curves import Insertion
 from camsbench.split import TorchSplit
 
 
@@ -28,6 +32,23 @@ def test_each_image_alone_gives_the_same_map(vgg16: TorchSplit, images: Tensor) 
     assert (keyed - together).abs().max() > 1e-3
     reseeded = camsbench.explain("smoothgradcampp", vgg16, images[:2], seed=1)
     assert (reseeded - together).abs().max() > 1e-3
+
+
+def test_a_target_made_in_inference_mode(lite0: TorchSplit, images: Tensor) -> None:
+    with torch.inference_mode():
+        target = lite0.logits(images[:2]).argmax(1)
+        made_there = camsbench.load_model("resnet18", weights="random", device="cpu")
+    expected = camsbench.explain("gradcam", lite0, images[:2])
+    assert torch.equal(camsbench.explain("gradcam", lite0, images[:2], target), expected)
+    assert camsbench.explain("gradcam", made_there, images[:1]).shape == (1, 1, 224, 224)
+
+
+def test_inside_another_hydra_application(lite0: TorchSplit, images: Tensor, tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text("a: 1\n")
+    with hydra.initialize_config_dir(config_dir=str(tmp_path), version_base="1.3"):
+        api._compose.cache_clear()
+        camsbench.explain("gradcam", lite0, images[:1], protocol="poppi")
+        assert hydra.compose("theirs").a == 1  # still theirs
 
 
 def test_protocols_differ(lite0: TorchSplit, images: Tensor) -> None:
@@ -52,7 +73,19 @@ def test_evaluate_gives_a_row_an_image(lite0: TorchSplit, images: Tensor) -> Non
     ("call", "sentence"),
     [
         (lambda s, x: camsbench.explain("gradcm", s, x), "gradcm"),
-        (lambda s, x: camsbench.explain("gradcam", s, x[0]), r"shape \[3, 224, 224\]"),
+        (lambda s, x: camsbench.explain("gradcam", s, x[0]), r"\[3, 224, 224\]: give a batch"),
+        (lambda s, x: camsbench.explain("gradcam", s, x[:, :1]), r"\[5, 1, 224, 224\]: give a batch"),
+        (lambda s, x: camsbench.explain("gradcam", s, x.byte()), r"torch\.uint8 .*: give a batch"),
+        (lambda s, x: camsbench.explain("abscam_table2", s, x), "stands for several: give one of gradcam, "),
+        (
+            lambda s, x: camsbench.evaluate("gradcam", s, x, metrics=[Insertion(10**6)]),
+            "the image has only 50176 pixels",
+        ),
+        (
+            lambda s, x: camsbench.load_model("timm/resnet50.foo", weights="random"),
+            r"resnet50\.foo: .*; try resnet50\.",
+        ),
+        (lambda s, x: camsbench.load_model("timm/swin_tiny_patch4_window7_224", weights="random"), "channels-last"),
         (lambda s, x: camsbench.explain("gradcam", s, x, [1, 2]), r"one class index an image"),
         (lambda s, x: camsbench.explain("gradcam", s, x, 1000), "outside the network's classes 0 to 999"),
         (lambda s, x: camsbench.explain("gradcam", s, x, ids=["a"]), "ids has 1 entries for 5 images"),
@@ -69,12 +102,14 @@ def test_wrong_calls_say_what_is_wrong(call, sentence: str, lite0: TorchSplit, i
         call(lite0, images)
 
 
-def test_weights_from_a_file(tmp_path, images: Tensor) -> None:  # type: ignore[no-untyped-def]
+def test_weights_from_a_file(tmp_path: Path, images: Tensor) -> None:
     first = camsbench.load_model("resnet18", weights="random", seed=3, device="cpu")
     torch.save({"state_dict": first.model.state_dict()}, tmp_path / "w.pth")
     again = camsbench.load_model("resnet18", weights=str(tmp_path / "w.pth"), device="cpu")
     assert torch.equal(first.logits(images), again.logits(images))
-    with pytest.raises(CamsbenchError, match=r"does not fit resnet50: "):
+    with pytest.raises(
+        CamsbenchError, match=r"does not fit resnet50 \(size mismatch.*choose the network it was saved from"
+    ):
         camsbench.load_model("resnet50", weights=str(tmp_path / "w.pth"), device="cpu")
     (tmp_path / "junk.pth").write_bytes(b"no weights")
     with pytest.raises(CamsbenchError, match="is no readable state dict"):

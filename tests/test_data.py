@@ -53,7 +53,7 @@ def test_one_name_in_two_folders_is_told_apart(tmp_path: Path, sample_paths: lis
     assert ids == ["n02108422/imagenet_00_243", "n03376595/imagenet_00_243"]
 
 
-@pytest.mark.parametrize("images", [".", "ILSVRC/Data/CLS-LOC/val"])
+@pytest.mark.parametrize("images", [".", "val", "ILSVRC/Data/CLS-LOC/val"])
 def test_flat_folder_with_kaggle_s_solution(tmp_path: Path, sample_paths: list[Path], images: str) -> None:
     (tmp_path / images).mkdir(parents=True, exist_ok=True)
     (tmp_path / images / "ILSVRC2012_val_00000002.JPEG").write_bytes(sample_paths[1].read_bytes())
@@ -84,7 +84,14 @@ def test_flat_folder_with_kaggle_s_solution(tmp_path: Path, sample_paths: list[P
 )
 def test_a_broken_solution_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "LOC_val_solution.csv").write_text(text)
+    (tmp_path / "a.JPEG").write_bytes(b"")
     with pytest.raises(CamsbenchError, match=sentence):
+        data.ilsvrc2012(str(tmp_path))
+
+
+def test_a_solution_without_its_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\na,n02108422 1 2 3 4\n")
+    with pytest.raises(CamsbenchError, match=r"a\.JPEG and the images after it are in none of .*val.*beside them"):
         data.ilsvrc2012(str(tmp_path))
 
 

@@ -60,6 +60,11 @@ def test_drop(tiny: TorchSplit, tiny_x: Tensor) -> None:
     assert Drop()(explained(tiny, tiny_x, LEFT))["drop"].item() == 0  # the score rises: nothing is dropped
 
 
+def test_drop_of_a_class_without_any_probability(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    tiny_x[0, 1] = 300  # p_0 underflows to 0: nothing can be lost
+    assert Drop()(explained(tiny, tiny_x, RIGHT))["drop"].item() == 0
+
+
 def test_increase(tiny: TorchSplit, tiny_x: Tensor) -> None:
     assert Increase()(explained(tiny, tiny_x, RIGHT))["increase"].item() == 0
     assert Increase()(explained(tiny, tiny_x, LEFT))["increase"].item() == 1
@@ -111,6 +116,8 @@ def test_adcc_of_published_means_and_of_a_zero_term() -> None:
     # ReciproCAM Table 1, ResNet-18: Drop 20.68, Coher 97.38, Compl 33.60 -> ADCC 79.08
     assert harmonic(*(torch.tensor(v) for v in (0.2068, 0.9738, 0.3360))).item() == pytest.approx(0.7908, abs=5e-5)
     assert harmonic(torch.tensor(0.2), torch.tensor(0.0), torch.tensor(0.3)).item() == 0
+    assert harmonic(torch.tensor(1.0), torch.tensor(0.5), torch.tensor(0.3)).item() == 0
+    assert harmonic(*(torch.tensor(v) for v in (float("nan"), 0.5, 0.3))).isnan()  # no image, no mean
 
 
 ORDERED = (0.1, 0.9, 0.5, 0.3)  # pixels in the order 1, 2, 3, 0

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -66,7 +67,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder_holds_what_it_promises(reference: Path) -> None:
-    names = {path.name for path in reference.iterdir()}
+    names = {path.name for path in reference.iterdir() if path.name != ".lock"}
     files = {"rows", "maps", "config.yaml", "environment.json", "manifest.csv", "summary.csv", "summary.md"}
     assert names == files | {"gallery.png"}
     rows = rows_of(reference)
@@ -80,7 +81,7 @@ def test_a_run_folder_holds_what_it_promises(reference: Path) -> None:
     assert (rows["label"] == rows["target"]).all()  # the network is right on these five
     environment = json.loads((reference / "environment.json").read_text())
     assert environment["identity"]["model.weight_hash"] == "5ddd2127c0bca728"
-    assert environment["sessions"][0]["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert environment["sessions"][0]["packages"]["torch"] == version("torch")
     assert pd.read_csv(reference / "manifest.csv")["image_id"].tolist() == rows["image_id"].unique().tolist()
     assert (reference / "gallery.png").stat().st_size > 50_000
     assert len(list((reference / "maps").glob("*/*.png"))) == 8
@@ -238,6 +239,39 @@ def test_a_network_that_gives_nan_is_an_error_in_every_row(tmp_path: Path) -> No
     assert rows["drop"].isna().all()
 
 
+def test_failed_images_are_tried_again_on_demand(damaged: Path, tmp_path: Path, sample_paths: list[Path]) -> None:
+    source = ["data=ilsvrc2012", f"data.root='{damaged}'", "metric=[drop]", "runtime.workers=0"]
+    chosen = [f"output='{tmp_path / 'run'}'", *source, "runtime.block=2"]
+    assert execute(compose_config(chosen)).errors == 1
+    (damaged / "n02108422" / "1.JPEG").write_bytes(sample_paths[0].read_bytes())
+    assert execute(compose_config(chosen)).errors == 1
+    assert execute(compose_config([*chosen, "retry=true"])).errors == 0
+    rows = rows_of(tmp_path / "run")
+    assert rows["image_id"].tolist() == ["0", "1", "2"]
+    assert rows["drop"].tolist() == pytest.approx([rows["drop"][0]] * 3, abs=1e-5)  # one picture three times now
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run").locked(), pytest.raises(CamsbenchError, match="in use by another run"):
+        execute(compose_config([f"output='{tmp_path / 'run'}'", "data.limit=1", "metric=[complexity]"]))
+
+
+def test_the_summary_is_of_the_images_that_were_asked_for(tmp_path: Path) -> None:
+    chosen = [f"output='{tmp_path / 'run'}'", "metric=[complexity]", "runtime.workers=0"]
+    execute(compose_config([*chosen, "data.limit=3"]))
+    assert execute(compose_config([*chosen, "data.shuffle=1", "data.limit=2"])).summary["n"].tolist() == [2]
+    assert 3 <= len(rows_of(tmp_path / "run")) <= 5
+
+
+def test_a_gallery_can_be_asked_for_later(tmp_path: Path) -> None:
+    chosen = [f"output='{tmp_path / 'run'}'", "metric=[complexity]", "runtime.workers=0", "data.limit=3"]
+    execute(compose_config(chosen))
+    parts = RunFolder(tmp_path / "run").parts()
+    execute(compose_config([*chosen, "gallery=2"]))
+    assert RunFolder(tmp_path / "run").parts() == parts
+    assert len(list((tmp_path / "run" / "maps" / "gradcam").iterdir())) == 2
+
+
 def test_targets(tmp_path: Path) -> None:
     chosen = ["metric=[drop]", "data.limit=13"]
     for target in ("label", "340"):
@@ -268,6 +302,10 @@ def test_targets(tmp_path: Path) -> None:
         (["method=[]"], "method: choose at least one, such as method=[gradcam]"),
         (["+limits.gradcam=0"], "limits.gradcam=0"),
         (["data.limit=0"], "data.limit=0"),
+        (["data.limit=many"], "data.limit=many"),
+        (["data.shuffle=yes"], "data.shuffle=yes: give a whole number"),
+        (["+limits.gradcm=5"], "limits.gradcm: there is no such method in this run; it has gradcam"),
+        (["runtime.device=mps"], "runtime.device=mps: give auto, cpu, cuda or cuda:N"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(

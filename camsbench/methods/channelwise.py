@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camsbench.maps import normalise, upsample
+from camsbench.maps import normalise, size_of, upsample
 from camsbench.scoring import score_inputs
 from camsbench.types import Forward, Split
 
@@ -20,7 +20,7 @@ def masked_scores(split: Split, forward: Forward, maps: Tensor, substrate: Tenso
     The masks are upsampled bilinearly and normalised inside the micro-batch. Constant maps score 0. Without
     ``substrate`` [B,3,H,W] the rest of the image is 0 in the network's normalised input space.
     """
-    size = (forward.x.shape[2], forward.x.shape[3])
+    size = size_of(forward.x)
 
     def perturb(image: Tensor, copy: Tensor) -> Tensor:
         mask, _ = normalise(upsample(maps[image, copy][:, None], size))  # [m,1,H,W]

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from camsbench.maps import upsample
 from camsbench.methods.channelwise import masked_scores
 from camsbench.scoring import head_gradient, score_inputs
 from camsbench.types import About, Forward, Split
@@ -20,16 +19,16 @@ class GroupCAM:
     """Group-CAM (Zhang et al. 2021, Eq. 2-8): ReLU(Σ_g ReLU(p_g − p_blur) M_g) over ``groups`` groups of channels.
 
     M_g = ReLU(Σ mean(∂y_c/∂A_k) A_k) over the g-th run of neighbouring channels; p_g is the probability of the image
-    blended by N(U(M_g)) with its blurred self. As in the authors' current code the un-normalised M_g are summed, after
-    upsampling, and no threshold is applied.
+    blended by N(U(M_g)) with its blurred self. As in the authors' current code the un-normalised M_g are summed and no
+    threshold is applied; upsampling is linear, so the sum is left to the protocol to upsample.
 
     Args:
-        groups: number of groups; the last is smaller when the channels do not divide evenly.
+        groups: channels are cut into runs of ⌈K/groups⌉; where that does not divide K the last is smaller, or missing.
         kernel: side of the Gaussian blur, in pixels, odd.
         sigma: standard deviation of the blur, in pixels.
 
     Returns:
-        Raw map [B,H,W], at least 0.
+        Raw map [B,h,w], at least 0.
     """
 
     groups: int = 32
@@ -52,6 +51,4 @@ class GroupCAM:
         blurred = gaussian_blur(forward.x, [self.kernel, self.kernel], [self.sigma, self.sigma])
         baseline = score_inputs(split, lambda image, _: blurred[image], 1, forward.target)  # [B,1]
         gain = (masked_scores(split, forward, maps, blurred) - baseline).relu()  # [B,G], 0 for constant groups
-        # upsampling is linear and leaves no negative value, so one map is upsampled instead of G
-        combined = (gain[:, :, None, None] * maps).sum(1, keepdim=True)
-        return upsample(combined, (forward.x.shape[2], forward.x.shape[3])).squeeze(1)
+        return (gain[:, :, None, None] * maps).sum(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camsbench.microbatch import in_micro_batches
-from camsbench.noise import normal_like
+from camsbench.noise import normal
 from camsbench.scoring import head_gradient
 from camsbench.types import About, Forward, Split
 
@@ -40,11 +40,10 @@ class SmoothGradCAMpp:
             raise ValueError(f"n={self.n} and sigma={self.sigma}: n must be at least 1 and sigma at least 0")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        noise = normal_like(forward, self.n)  # [B,n,3,H,W]
         image = torch.arange(len(forward.x), device=forward.x.device).repeat_interleave(self.n)
 
         def gradients(chunk: slice) -> Tensor:
-            noisy = forward.x[image[chunk]] + self.sigma * noise.flatten(0, 1)[chunk]
+            noisy = forward.x[image[chunk]] + self.sigma * normal(forward, self.n, chunk)
             with torch.no_grad():
                 A = split.features(noisy)
             return head_gradient(split, A, forward.target[image[chunk]])

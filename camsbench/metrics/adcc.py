@@ -34,7 +34,7 @@ def complexity(explained: Explained) -> Tensor:
 def harmonic(drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
     """ADCC = 3/(1/coherency + 1/(1 − complexity) + 1/(1 − drop)) (Poppi et al. 2021, Eq. 9); 0 when a term is 0."""
     terms = torch.stack([coherency, 1 - complexity, 1 - drop])
-    return torch.where((terms > 0).all(0), 3 / (1 / terms).sum(0), 0)
+    return torch.where((terms <= 0).any(0), 0, 3 / (1 / terms).sum(0))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained
 from camsbench.metrics.substrate import SUBSTRATES, substrate
 from camsbench.scoring import score_inputs
@@ -53,7 +54,7 @@ class Curve:
     def pixels(self, total: int) -> int:
         """Pixels changed a step, of ``total`` in the image."""
         if self.steps > total:
-            raise ValueError(f"steps is {self.steps}, more than the image's {total} pixels")
+            raise CamsbenchError(f"{type(self).__name__.lower()}.steps={self.steps}: the image has only {total} pixels")
         return -(-total // self.steps) if self.rounding == "up" else total // self.steps
 
     def scores(self, split: Split, forward: Forward, saliency: Tensor, insert: bool) -> Tensor:

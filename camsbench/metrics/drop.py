@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from camsbench.explained import Explained
@@ -14,7 +15,7 @@ from camsbench.explained import Explained
 def drop(explained: Explained) -> Tensor:
     """max(0, Y − O)/Y [B] in [0,1]: Y is the target's probability for the image, O for the image ⊙ saliency."""
     before, after = explained.forward.probability, explained.masked.probability
-    return (before - after).clamp(min=0) / before
+    return torch.where(before > 0, (before - after).clamp(min=0) / before, 0)  # nothing can be lost of 0
 
 
 @dataclass(frozen=True)

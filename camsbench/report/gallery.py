@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from camsbench.data import Record, class_name
 from camsbench.loader import Picture, read
 from camsbench.preprocess import Preprocess
-from camsbench.report.maps import MapFolder
+from camsbench.report.saved import MapFolder
 
 COLOURS = "inferno"  # readable without colour vision
 OPACITY = 0.6
@@ -72,7 +72,7 @@ def _overlay(  # type: ignore[no-untyped-def]
     _bare(axis)
     saliency = maps.load(method, record)
     if picture.pixels is None or saliency is None or row is None:
-        axis.text(0.5, 0.5, "not run", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
+        axis.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
         return
     axis.imshow(picture.pixels.permute(1, 2, 0).numpy())
     axis.imshow(saliency, cmap=COLOURS, alpha=OPACITY, vmin=0, vmax=1)
