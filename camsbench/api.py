@@ -13,7 +13,7 @@ from torch import Tensor
 
 from camsbench import explained as explaining
 from camsbench import scoring
-from camsbench.config import check_needs, compose_config, explainers, load_split, measures
+from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, Metric
 from camsbench.maps import SaliencyRule
@@ -54,7 +54,7 @@ def load_model(
     chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
     set_precision("fp32")
     with torch.inference_mode(mode=False):
-        return load_split({**spec, **chosen}, {}, device=choose_device(device), seed=seed, micro_batch=micro_batch)
+        return load_splits({**spec, **chosen}, {}, device=choose_device(device), seed=seed, micro_batch=micro_batch)[0]
 
 
 def explain(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from camsbench import data, models
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Metric
+from camsbench.fusion import MeanOfLayers
 from camsbench.maps import SaliencyRule
 from camsbench.runtime import Runtime, prepare
 from camsbench.split import TorchSplit
@@ -26,6 +27,7 @@ from camsbench.weights import ModelSpec, is_path
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
 SELECTION = ("subset", "shuffle", "limit")
+FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
 
 
@@ -34,7 +36,7 @@ class Job:
     """Everything that a run needs, checked and built."""
 
     config: DictConfig
-    split: TorchSplit
+    splits: list[TorchSplit]  # one a layer
     records: list[data.Record]
     methods: dict[str, Explainer]
     metrics: dict[str, Metric]
@@ -45,6 +47,11 @@ class Job:
     seed: int
     gallery: int
     runtime: Runtime
+
+    @property
+    def split(self) -> TorchSplit:
+        """The network, whatever the layer."""
+        return self.splits[0]
 
     @property
     def columns(self) -> list[str]:
@@ -93,14 +100,18 @@ def build(cfg: DictConfig) -> Job:
         raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
     rule = _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)
     records = _records(cfg.data)
-    split = _split(cfg, runtime)
+    splits = _splits(cfg, runtime)
+    split = splits[0]
     check_needs(methods, split.provides)
+    if cfg.model.fuse is not None:
+        methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
+        splits = [replace(split, layer="+".join(s.layer for s in splits))]
     data.check_labels(records, split.num_classes, split.name)
     if isinstance(target, int) and not 0 <= target < split.num_classes:
         raise CamsbenchError(f"target={target}: {split.name} has classes 0 to {split.num_classes - 1}")
     return Job(
         config=cfg,
-        split=split,
+        splits=splits,
         records=records,
         methods=methods,
         metrics=metrics,
@@ -134,8 +145,8 @@ def check_needs(methods: Mapping[str, Explainer], provides: frozenset[str]) -> N
             )
 
 
-def load_split(spec: Mapping[str, Any], transform: Mapping[str, Any], **options: Any) -> TorchSplit:
-    """A network from the fields of its YAML (see ``camsbench.models.load`` for the options)."""
+def load_splits(spec: Mapping[str, Any], transform: Mapping[str, Any], **options: Any) -> list[TorchSplit]:
+    """A network cut at each of its layers, from its YAML's fields (see ``camsbench.models.load`` for the options)."""
     unknown = sorted(set(spec) - {f.name for f in fields(ModelSpec)})
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
@@ -210,10 +221,12 @@ def _records(node: DictConfig) -> list[data.Record]:
     return data.select(source, **selection)
 
 
-def _split(cfg: DictConfig, runtime: Runtime) -> TorchSplit:
+def _splits(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
     changes = {key: cfg.protocol[key] for key in ("resize", "crop") if cfg.protocol[key] is not None}
+    if cfg.model.fuse not in FUSES:
+        raise CamsbenchError(f"model.fuse={cfg.model.fuse}: choose mean, or null for a row a layer")
     try:
-        return load_split(
+        return load_splits(
             _plain(cfg.model),
             changes,
             device=runtime.device,

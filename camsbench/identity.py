@@ -30,7 +30,11 @@ def identity(job: Job) -> dict[str, Any]:
     assert isinstance(cfg, dict)
     not_identity = (*SELECTION, "root", "_target_")
     chosen = {
-        "model": {"name": job.split.name, "layer": job.split.layer, "weight_hash": weight_hash(job.split.model)},
+        "model": {
+            "name": job.split.name,
+            "layer": [split.layer for split in job.splits],
+            "weight_hash": weight_hash(job.split.model),
+        },
         "preprocess": vars(job.split.preprocess),
         "data": {key: value for key, value in cfg["data"].items() if key not in not_identity},
         "method": cfg["method"],

@@ -26,8 +26,8 @@ def load(
     seed: int = 0,
     micro_batch: int | str = "auto",
     transform: Mapping[str, Any] | None = None,
-) -> TorchSplit:
-    """Build a network with its weights on ``device`` and cut it at its target layer.
+) -> list[TorchSplit]:
+    """Build a network with its weights on ``device`` and cut it at its target layers, one split each.
 
     ``transform`` overrides fields of the network's own preprocessing, as a protocol may.
 
@@ -40,7 +40,11 @@ def load(
     model.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     own = dict(spec.transform) if spec.transform else _published_transform(spec)
     preprocess = Preprocess(**{**own, **(transform or {})})
-    return cut(model, spec.layer, preprocess, name=spec.name, micro_batch=MicroBatch.of(micro_batch, device))
+    layers = [spec.layer] if spec.layer is None or isinstance(spec.layer, str) else list(spec.layer)
+    if not layers or len(set(layers)) < len(layers):
+        raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
+    budget = MicroBatch.of(micro_batch, device)
+    return [cut(model, layer, preprocess, name=spec.name, micro_batch=budget) for layer in layers]
 
 
 def _construct(spec: ModelSpec, seed: int) -> nn.Module:

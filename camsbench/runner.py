@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,40 +16,14 @@ from camsbench.data import Record
 from camsbench.explained import Explained, explain
 from camsbench.loader import Batch, batches
 from camsbench.noise import stream_seeds
+from camsbench.pending import Pending, Task, pending, where
 from camsbench.report.saved import MapFolder
 from camsbench.store import RunFolder
-from camsbench.types import Forward
+from camsbench.types import Forward, Split
 
 log = logging.getLogger(__name__)
 
 NOT_FINITE = "the map or the probability holds NaN or infinity"
-
-
-@dataclass(frozen=True)
-class Pending:
-    """What is still to do: for each image of the run, by its place in ``job.records``, the methods without a row."""
-
-    methods: dict[int, list[str]]
-
-    @property
-    def maps(self) -> int:
-        return sum(len(names) for names in self.methods.values())
-
-
-def pending(job: Job, folder: RunFolder) -> Pending:
-    """The images and methods of a job that have no row on disk."""
-    done = folder.done()
-    return _where(job, lambda record, name: (record.image_id, name, job.split.layer) not in done)
-
-
-def _where(job: Job, wanted: Callable[[Record, str], bool], count: int | None = None) -> Pending:
-    """The methods that are ``wanted`` of each of the first ``count`` images, within the methods' limits."""
-    todo: dict[int, list[str]] = {}
-    for place, record in enumerate(job.records[:count]):
-        names = [n for n in job.methods if place < job.limits.get(n, len(job.records)) and wanted(record, n)]
-        if names:
-            todo[place] = names
-    return Pending(todo)
 
 
 def run(job: Job, folder: RunFolder) -> None:
@@ -72,19 +45,19 @@ def _draw_missing(job: Job, folder: RunFolder, maps: MapFolder) -> None:
     """Explain again the gallery's images whose rows stem from a session that kept no map of them."""
     done = folder.done(good=True)
 
-    def lacking(record: Record, name: str) -> bool:
-        return (record.image_id, name, job.split.layer) in done and maps.load(name, record) is None
+    def lacking(record: Record, task: Task) -> bool:
+        return (record.image_id, task.method, task.layer) in done and maps.load(task, record) is None
 
-    todo = _where(job, lacking, maps.count)
+    todo = where(job, lacking, maps.count)
     for batch in (batch for block in _blocks(job, todo) for batch in block):
-        for name, places, explained in _explained(job, todo, batch):
-            maps.save(name, places, job.records, explained.saliency)
+        for task, places, explained in _explained(job, todo, batch):
+            maps.save(task, places, job.records, explained.saliency)
 
 
 def _blocks(job: Job, todo: Pending) -> Iterator[Iterator[Batch]]:
     """Batches by block; one loader runs ahead through all of them."""
     runtime = job.runtime
-    blocks = [_cut(block, runtime.batch_size) for block in _cut(list(todo.methods), runtime.block)]
+    blocks = [_cut(block, runtime.batch_size) for block in _cut(list(todo.tasks), runtime.block)]
     groups = [group for block in blocks for group in block]
     if not groups:
         return
@@ -101,37 +74,38 @@ def _batch_rows(job: Job, todo: Pending, batch: Batch, maps: MapFolder) -> Itera
     """The rows of a batch, one method at a time."""
     for place, error in batch.failed.items():
         log.warning("%s", error)
-        yield [_row(job, job.records[place], name, error=error) for name in todo.methods[place]]
-    for name, places, explained in _explained(job, todo, batch):
-        yield list(_explained_rows(job, name, explained, [job.records[place] for place in places]))
-        maps.save(name, places, job.records, explained.saliency)
+        yield [_row(job, job.records[place], task, error=error) for task in todo.tasks[place]]
+    for task, places, explained in _explained(job, todo, batch):
+        yield list(_explained_rows(job, task, explained, [job.records[place] for place in places]))
+        maps.save(task, places, job.records, explained.saliency)
 
 
-def _explained(job: Job, todo: Pending, batch: Batch) -> Iterator[tuple[str, list[int], Explained]]:
-    """What each method says of the readable images that it has to do, after the one pass that all share."""
+def _explained(job: Job, todo: Pending, batch: Batch) -> Iterator[tuple[Task, list[int], Explained]]:
+    """What each method says of the readable images that it has to do, after the one pass a layer that all share."""
     if batch.pixels is None:
         return
-    shared = base_forward(job, batch.pixels, [job.records[place] for place in batch.places])
-    for name, method in job.methods.items():
-        chosen = [i for i, place in enumerate(batch.places) if name in todo.methods[place]]
-        if not chosen:
-            continue
-        places = [batch.places[i] for i in chosen]
-        yield name, places, explain(job.split, method, job.rule, shared.select(chosen))
+    for split in job.splits:
+        shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
+        for name, method in job.methods.items():
+            task = Task(split.layer, name)
+            chosen = [i for i, place in enumerate(batch.places) if task in todo.tasks[place]]
+            if chosen:
+                places = [batch.places[i] for i in chosen]
+                yield task, places, explain(split, method, job.rule, shared.select(chosen))
 
 
-def base_forward(job: Job, pixels: Tensor, records: Sequence[Record]) -> Forward:
-    """The one pass that all methods share, on the device."""
-    x = job.split.preprocess.normalise(pixels.to(job.runtime.device, non_blocking=True))
+def base_forward(job: Job, split: Split, pixels: Tensor, records: Sequence[Record]) -> Forward:
+    """The one pass that all methods share at a layer, on the device."""
+    x = split.preprocess.normalise(pixels.to(job.runtime.device, non_blocking=True))
     target: Tensor | None = None
     if job.target != "predicted":
         classes = [r.label if job.target == "label" else int(job.target) for r in records]
         target = torch.tensor(classes, device=x.device)
     x = x.contiguous(memory_format=torch.channels_last)
-    return scoring.forward(job.split, x, target, stream_seeds(job.seed, (r.image_id for r in records)))
+    return scoring.forward(split, x, target, stream_seeds(job.seed, (r.image_id for r in records)))
 
 
-def _explained_rows(job: Job, name: str, explained: Explained, records: Sequence[Record]) -> Iterator[dict[str, Any]]:
+def _explained_rows(job: Job, task: Task, explained: Explained, records: Sequence[Record]) -> Iterator[dict[str, Any]]:
     columns: dict[str, Tensor] = {}
     for metric in job.metrics.values():
         columns |= metric(explained)
@@ -148,16 +122,16 @@ def _explained_rows(job: Job, name: str, explained: Explained, records: Sequence
         cell = {key: column[i] for key, column in zip(columns, values, strict=True)}
         finite, degenerate, target = bool(cell.pop("finite")), bool(cell.pop("degenerate")), int(cell.pop("target"))
         if finite:
-            yield _row(job, record, name, target=target, degenerate=degenerate, seconds=seconds, **cell)
+            yield _row(job, record, task, target=target, degenerate=degenerate, seconds=seconds, **cell)
         else:
-            yield _row(job, record, name, target=target, degenerate=degenerate, seconds=seconds, error=NOT_FINITE)
+            yield _row(job, record, task, target=target, degenerate=degenerate, seconds=seconds, error=NOT_FINITE)
 
 
-def _row(job: Job, record: Record, method: str, **values: Any) -> dict[str, Any]:
+def _row(job: Job, record: Record, task: Task, **values: Any) -> dict[str, Any]:
     return {
         "model": job.split.name,
-        "layer": job.split.layer,
-        "method": method,
+        "layer": task.layer,
+        "method": task.method,
         "protocol": job.protocol,
         "seed": job.seed,
         "image_id": record.image_id,

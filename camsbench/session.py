@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import identity, tables
 from camsbench.allocator import keep_freed_memory
 from camsbench.config import Job, build
+from camsbench.pending import Task
 from camsbench.report import gallery
 from camsbench.report.saved import MapFolder
 from camsbench.runner import run
@@ -74,13 +75,15 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
         maps = MapFolder(folder.path / "maps", job.gallery)
         shown = job.records[: job.gallery]
         path = folder.path / "gallery.png"
-        gallery.draw(path, shown, list(job.methods), rows, maps, job.split.preprocess, job.split.num_classes)
+        tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
+        gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
     return Outcome(folder.path, summary, text, errors)
 
 
 def _heading(job: Job, rows: pd.DataFrame) -> str:
     images = rows[rows["error"].isna()].drop_duplicates("image_id")
-    said = f"{job.split.name} at {job.split.layer}, {len(images)} images of {job.config.data.name}, {job.protocol}"
+    layers = ", ".join(split.layer for split in job.splits)
+    said = f"{job.split.name} at {layers}, {len(images)} images of {job.config.data.name}, {job.protocol}"
     if job.target == "predicted" and len(images):
         top1 = 100 * (images["label"] == images["target"]).mean()
         said += f", top-1 {top1:.1f} %" + (f" (published {job.published_top1} %)" if job.published_top1 else "")

@@ -25,15 +25,16 @@ COUNTS = {"n_error": "errors", "n_degenerate": "degenerate", "seconds": "s/image
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a method: means of its metrics in [0,1], seconds an image, and how many images stand behind them.
+    """One line a method (and layer): means of its metrics in [0,1], seconds, and how many images stand behind them.
 
     ``n`` counts rows without an error; means are over these, degenerate maps included. ``adcc`` is the harmonic mean
     of the three *means* (what papers print), ``adcc_mean`` the mean of the images' own ADCC.
     """
     metrics = [column for column in rows.columns if column not in HEAD and column not in TAIL]
     good = rows[rows["error"].isna()]
-    means = good.groupby("method", sort=False)[[*metrics, "seconds"]].mean()
-    counts = rows.groupby("method", sort=False).agg(
+    keys = ["method", "layer"] if len(set(rows["layer"])) > 1 else ["method"]
+    means = good.groupby(keys, sort=False)[[*metrics, "seconds"]].mean()
+    counts = rows.groupby(keys, sort=False).agg(
         n=("error", lambda error: int(error.isna().sum())),
         n_error=("error", lambda error: int(error.notna().sum())),
         n_degenerate=("degenerate", lambda flags: int((flags == True).sum())),  # noqa: E712 - null is neither
@@ -52,7 +53,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 def markdown(summary: pd.DataFrame, better: Mapping[str, str]) -> str:
     """A summary as a Markdown table: metrics in percent, with an arrow towards ``better``; seconds an image."""
     shown = summary.copy()
-    for column in [c for c in shown.columns if c not in {"method", "n", "n_error", "n_degenerate", "seconds"}]:
+    for column in [c for c in shown.columns if c not in {"method", "layer", "n", "n_error", "n_degenerate", "seconds"}]:
         shown[column] = [f"{100 * value:.2f}" if pd.notna(value) else "–" for value in shown[column]]
     shown["seconds"] = [f"{value:.3f}" if pd.notna(value) else "–" for value in shown["seconds"]]
     ways = {**better, "adcc_mean": better.get("adcc", "higher"), "adcc": "higher"}

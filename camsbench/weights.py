@@ -28,7 +28,8 @@ class ModelSpec:
         name: the constructor's name in ``source``.
         source: ``torchvision`` or ``timm``.
         weights: a published name, a path, or ``random``.
-        layer: target layer; None takes the last feature map larger than 1×1.
+        layer: target layer, or several; None takes the last feature map larger than 1×1.
+        fuse: ``mean`` averages the saliencies of several layers; None keeps a row a layer.
         top1: published accuracy in percent, where there is one.
         transform: the fields of ``Preprocess``; None takes what belongs to the published weights.
         package: for ``weights: package``, the importable ``name``, its ``distribution`` and the ``file`` in it.
@@ -37,7 +38,8 @@ class ModelSpec:
     name: str
     source: str
     weights: str
-    layer: str | None = None
+    layer: str | Sequence[str] | None = None
+    fuse: str | None = None
     top1: float | None = None
     transform: Mapping[str, Any] | None = None
     package: Mapping[str, str] = field(default_factory=dict)

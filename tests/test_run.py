@@ -84,7 +84,7 @@ def test_a_run_folder_holds_what_it_promises(reference: Path) -> None:
     assert environment["sessions"][0]["packages"]["torch"] == version("torch")
     assert pd.read_csv(reference / "manifest.csv")["image_id"].tolist() == rows["image_id"].unique().tolist()
     assert (reference / "gallery.png").stat().st_size > 50_000
-    assert len(list((reference / "maps").glob("*/*.png"))) == 8
+    assert len(list((reference / "maps").glob("*/*/*.png"))) == 8
 
 
 def test_the_summary_is_the_mean_of_the_rows(reference: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_larger_limit_adds_only_what_is_missing(reference: Path, tmp_path: Pat
         ("protocol=poppi", r"protocol\.name was rise and is poppi"),
         ("method.groupcam.groups=16", r"method\.groupcam\.groups was 32 and is 16"),
         ("metric.insertion.steps=5", r"metric\.insertion\.steps was 4 and is 5"),
-        ("model.layer=conv_head", r"model\.layer was bn2 and is conv_head"),
+        ("model.layer=conv_head", r"model\.layer was \['bn2'\] and is \['conv_head'\]"),
         ("model.weights=random", r"model\.weight_hash was 5ddd2127c0bca728"),
         ("target=label", r"target was predicted and is label"),
     ],
@@ -269,7 +269,32 @@ def test_a_gallery_can_be_asked_for_later(tmp_path: Path) -> None:
     parts = RunFolder(tmp_path / "run").parts()
     execute(compose_config([*chosen, "gallery=2"]))
     assert RunFolder(tmp_path / "run").parts() == parts
-    assert len(list((tmp_path / "run" / "maps" / "gradcam").iterdir())) == 2
+    assert len(list((tmp_path / "run" / "maps" / "bn2" / "gradcam").iterdir())) == 2
+
+
+def test_several_layers_give_a_row_each_and_the_rows_of_single_runs(reference: Path, tmp_path: Path) -> None:
+    both = ["model.layer=[blocks.5,bn2]", METHODS, "data.limit=2", "gallery=1"]
+    outcome = run(tmp_path / "both", *both)
+    rows = rows_of(tmp_path / "both")
+    assert rows.groupby("layer").size().to_dict() == {"blocks.5": 8, "bn2": 8}
+    assert outcome.summary[["method", "layer"]].values.tolist()[:2] == [["gradcam", "blocks.5"], ["gradcam", "bn2"]]
+    expected = rows_of(reference)
+    expected = expected[expected["image_id"].isin(rows["image_id"])]
+    assert_same_rows(rows[rows["layer"] == "bn2"], expected)
+    assert run(tmp_path / "both", *both).errors == 0  # nothing is pending
+
+
+def test_fused_layers_are_the_mean_of_their_saliencies(lite0: TorchSplit, images: Tensor, tmp_path: Path) -> None:
+    options = ["model.layer=[blocks.5,bn2]", "model.fuse=mean", "method=gradcam", "metric=[complexity]", "data.limit=2"]
+    execute(compose_config([f"output='{tmp_path / 'run'}'", "runtime.workers=0", *options]))
+    rows = rows_of(tmp_path / "run")
+    assert rows["layer"].tolist() == ["blocks.5+bn2"] * 2
+    deeper = camsbench.load_model(layer="blocks.5", device="cpu")
+    mean = (camsbench.explain("gradcam", deeper, images[:2]) + camsbench.explain("gradcam", lite0, images[:2])) / 2
+    unit = (mean - mean.amin((1, 2, 3), keepdim=True)) / (
+        mean.amax((1, 2, 3), keepdim=True) - mean.amin((1, 2, 3), keepdim=True)
+    )
+    assert rows["complexity"].tolist() == pytest.approx(unit.mean((1, 2, 3)).tolist(), abs=1e-5)
 
 
 def test_targets(tmp_path: Path) -> None:
@@ -289,6 +314,8 @@ def test_targets(tmp_path: Path) -> None:
         (["model=timm"], "need model.name=NAME"),
         (["model.weights=lost.pth"], "there is no file lost.pth"),
         (["model.layer=bn9"], "has no layer 'bn9'"),
+        (["model.fuse=max"], "model.fuse=max: choose mean, or null"),
+        (["model.layer=[bn2,bn2]"], "name one layer or several different ones"),
         (["model=vgg16"], "could not download the weights of vgg16"),
         (["runtime.device=cuda:9"], "runtime.device=cuda:9: PyTorch sees"),
         (["runtime.micro_batch=0"], "runtime.micro_batch=0: give a number from 1 up"),

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.patches import Rectangle
 
 from camsbench.data import Record, class_name
 from camsbench.loader import Picture, read
+from camsbench.pending import Task
 from camsbench.preprocess import Preprocess
 from camsbench.report.saved import MapFolder
 
@@ -24,7 +26,7 @@ CELL = 2.1  # inches
 def draw(
     path: Path,
     records: Sequence[Record],
-    methods: Sequence[str],
+    tasks: Sequence[Task],
     rows: pd.DataFrame,
     maps: MapFolder,
     preprocess: Preprocess,
@@ -34,17 +36,19 @@ def draw(
 
     A method that has no map of an image (its limit was lower, or the image failed) leaves the cell empty.
     """
-    figure = Figure(figsize=(CELL * (len(methods) + 1), CELL * 1.14 * len(records)), layout="constrained")
+    figure = Figure(figsize=(CELL * (len(tasks) + 1), CELL * 1.14 * len(records)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(records), len(methods) + 1, squeeze=False)
-    found = {(row["image_id"], row["method"]): row for row in rows.to_dict("records")}
+    axes = figure.subplots(len(records), len(tasks) + 1, squeeze=False)
+    found = {(row["image_id"], row["layer"], row["method"]): row for row in rows.to_dict("records")}
     for line, record in zip(axes, records, strict=True):
         picture = read(record, preprocess)
         _image(line[0], picture, class_name(record.label, num_classes))
-        for axis, method in zip(line[1:], methods, strict=True):
-            _overlay(axis, picture, maps, method, record, found.get((record.image_id, method)), num_classes)
-    for axis, method in zip(axes[0, 1:], methods, strict=True):
-        axis.text(0.5, 1.16, method, transform=axis.transAxes, ha="center", fontsize=9, fontweight="bold")
+        for axis, task in zip(line[1:], tasks, strict=True):
+            _overlay(axis, picture, maps.load(task, record), found.get((record.image_id, *task)), num_classes)
+    several = len({task.layer for task in tasks}) > 1
+    for axis, task in zip(axes[0, 1:], tasks, strict=True):
+        title = f"{task.method}\n{task.layer}" if several else task.method
+        axis.text(0.5, 1.16, title, transform=axis.transAxes, ha="center", fontsize=9, fontweight="bold")
     figure.savefig(path, dpi=90, bbox_inches="tight")
     return path
 
@@ -63,14 +67,11 @@ def _image(axis, picture: Picture, label: str) -> None:  # type: ignore[no-untyp
 def _overlay(  # type: ignore[no-untyped-def]
     axis,
     picture: Picture,
-    maps: MapFolder,
-    method: str,
-    record: Record,
+    saliency: np.ndarray | None,
     row: Mapping[Hashable, Any] | None,
     num_classes: int,
 ) -> None:
     _bare(axis)
-    saliency = maps.load(method, record)
     if picture.pixels is None or saliency is None or row is None:
         axis.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
         return

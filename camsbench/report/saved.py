@@ -10,30 +10,31 @@ from PIL import Image
 from torch import Tensor
 
 from camsbench.data import Record
+from camsbench.pending import Task
 
 
 class MapFolder:
-    """``maps/METHOD/IMAGE.png``: 8-bit saliency of the images whose place in the run is below ``count``."""
+    """``maps/LAYER/METHOD/IMAGE.png``: 8-bit saliency of the images whose place in the run is below ``count``."""
 
     def __init__(self, path: Path, count: int) -> None:
         self.path = path
         self.count = count
 
-    def save(self, method: str, places: Sequence[int], records: Sequence[Record], saliency: Tensor) -> None:
+    def save(self, task: Task, places: Sequence[int], records: Sequence[Record], saliency: Tensor) -> None:
         """Keep those of ``saliency`` [B,1,H,W] that are asked for."""
         wanted = [i for i, place in enumerate(places) if place < self.count]
         if not wanted:
             return
         grey = (saliency[wanted, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
         for i, pixels in zip(wanted, grey, strict=True):
-            path = self._path(method, records[places[i]])
+            path = self._path(task, records[places[i]])
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
 
-    def load(self, method: str, record: Record) -> np.ndarray | None:
+    def load(self, task: Task, record: Record) -> np.ndarray | None:
         """A kept saliency [H,W] in [0,1]; None where there is none."""
-        path = self._path(method, record)
+        path = self._path(task, record)
         return np.asarray(Image.open(path)) / 255 if path.is_file() else None
 
-    def _path(self, method: str, record: Record) -> Path:
-        return self.path / method / f"{record.image_id.replace('/', '__')}.png"
+    def _path(self, task: Task, record: Record) -> Path:
+        return self.path / task.layer / task.method / f"{record.image_id.replace('/', '__')}.png"
