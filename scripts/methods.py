@@ -1,0 +1,83 @@
+"""Write the table of methods: category, paper, year, needs, and the passes that each costs, counted on a real network.
+
+    python scripts/methods.py [--output results/methods.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+import camsbench
+from camsbench import data, scoring
+from camsbench.config import CONF, compose_config, explainers
+from camsbench.cost import counted
+from camsbench.errors import CamsbenchError
+from camsbench.loader import read
+from camsbench.noise import stream_seeds
+from camsbench.split import TorchSplit
+from camsbench.types import Explainer, Forward
+
+HEADER = ("method", "title", "category", "paper", "needs", "forward", "head", "backward", "settings")
+
+
+def main() -> None:
+    """Print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--output", type=Path, default=Path("results/methods.md"))
+    args = parser.parse_args()
+    split = camsbench.load_model()
+    picture = read(data.samples()[0], split.preprocess).pixels
+    assert picture is not None
+    x = split.preprocess.normalise(picture[None].to(split.device))
+    forward = scoring.forward(split, x, None, stream_seeds(0, ["imagenet_00_243"]))
+    lines = [line(path.stem, split, forward) for path in sorted((CONF / "method").glob("*.yaml")) if is_method(path)]
+    table = render([HEADER, *lines])
+    note = (
+        f"Passes an image on {split.name} at {split.layer} ({split.num_classes} classes, {forward.A.shape[1]} channels of "
+        f"{forward.A.shape[2]}×{forward.A.shape[3]}), beside the one base pass; `head` counts passes of the head alone. "
+        "Constant channels cost none. Written by `make methods`."
+    )
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(f"# Methods\n\n{note}\n\n{table}\n")
+    print(table)
+
+
+def is_method(path: Path) -> bool:
+    """Whether a YAML describes one method and no group of them."""
+    return "defaults:" not in path.read_text()
+
+
+def line(name: str, split: TorchSplit, forward: Forward) -> tuple[str, ...]:
+    """One line of the table."""
+    try:
+        method = explainers(compose_config([f"method={name}"]))[name]
+    except CamsbenchError as error:
+        return (name, *("–",) * (len(HEADER) - 2), str(error))
+    about = getattr(method, "about", None)
+    head = (name, about.title, about.category, f"{about.authors} {about.year}") if about else (name, "–", "–", "–")
+    return (*head, ", ".join(sorted(method.needs)) or "none", *cost(method, split, forward), settings(method))
+
+
+def cost(method: Explainer, split: TorchSplit, forward: Forward) -> tuple[str, str, str]:
+    """Forward, head-only and backward passes of one image."""
+    with counted(split) as passes, torch.inference_mode(mode=False):
+        method(split, forward)
+    return str(passes.forward), str(passes.head_only), str(passes.backward)
+
+
+def settings(method: Explainer) -> str:
+    """The options of a method as they stand in its YAML."""
+    return ", ".join(f"{key}={value}" for key, value in vars(method).items()) or "–"
+
+
+def render(lines: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    first, *rest = ("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join([first, "|" + "---|" * len(lines[0]), *rest])
+
+
+if __name__ == "__main__":
+    main()
