@@ -14,7 +14,7 @@ from camsbench.types import About, Forward, Split
 
 @dataclass(frozen=True)
 class AblationCAM:
-    """Ablation-CAM (Desai and Ramaswamy 2020, Eq. 4-5): ReLU(Σ_k w_k A_k), w_k = (y − y_k)/y.
+    """Ablation-CAM (Desai and Ramaswamy 2020): ReLU(Σ_k w_k A_k), w_k = (y − y_k)/y.
 
     y is the target's logit and y_k the same with channel k set to 0: one pass of the head a channel, less the channels
     that are 0 already. As the formula stands, the sign of every weight turns when y < 0, so that for a class that the

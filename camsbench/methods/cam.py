@@ -40,7 +40,7 @@ def class_weight(split: Split, forward: Forward) -> Tensor:
 
 @dataclass(frozen=True)
 class CAM:
-    """CAM (Zhou et al. 2016, Eq. 2; Byun and Lee 2024, Eq. 1): ReLU(Σ_k w_k^c A_k), w^c the classifier's own weights.
+    """CAM (Zhou et al. 2016; Byun and Lee 2024, Eq. 1): ReLU(Σ_k w_k^c A_k), w^c the classifier's own weights.
 
     For heads of an average pool and one linear layer only. The weights are read off the head's gradient, which there is
     w_k^c/(hw) (see ``class_weight``), so that a linear layer, a 1×1 convolution and a normalisation between them all

@@ -14,10 +14,10 @@ from camsbench.types import About, Forward, Split
 
 @dataclass(frozen=True)
 class EigenCAM:
-    """Eigen-CAM (Muhammad and Yeasin 2020, Eq. 2-5): the activations projected on their first principal component.
+    """Eigen-CAM (Muhammad and Yeasin 2020): the activations projected on their first principal component.
 
-    For any class alike: the target plays no part. As in grad-cam the cells are centred first (the paper does not) and
-    a ReLU ends it. The sign is the one that grows with the total activation (``components.signed``); grad-cam's is
+    For any class alike: the target plays no part. As in grad-cam the cells are centred first and a ReLU
+    ends it. The sign is the one that grows with the total activation (``components.signed``); grad-cam's is
     whatever NumPy's SVD returns, so its maps equal these or show the other side.
 
     Returns:

@@ -15,7 +15,7 @@ from camsbench.types import About, Forward, Split
 class FakeCAM:
     """Fake-CAM (Poppi et al. 2021): 1 in every pixel of the image but the top left one, which is 0.
 
-    It explains nothing, and drop, increase and coherency call it nearly perfect: a control of the metrics.
+    It explains nothing, and drop and coherency call it nearly perfect: a control of the metrics.
 
     Returns:
         Raw map [B,H,W] of the image's size.

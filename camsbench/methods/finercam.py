@@ -18,8 +18,8 @@ WEIGHTS = ("softmax", "mean")
 class FinerCAM:
     """Finer-CAM (Zhang et al. 2025): Grad-CAM of y_c − γ Σ_d v_d y_d, what sets the target apart from similar classes.
 
-    The similar classes are those whose logits are nearest to the target's. As in grad-cam, to which the authors gave
-    their code, γ = 1 and v is the softmax over the similar classes' logits, through which the gradient flows too;
+    The similar classes are those whose logits are nearest to the target's. As in grad-cam, which the authors' own demo
+    calls, γ = 1 and v is the softmax over the similar classes' logits, through which the gradient flows too;
     torchcam takes the plain mean and γ = 0.6. grad-cam adds 1e-9 to the sum of probabilities that v divides by, which
     for a network that is sure of its class is as large as the sum.
 

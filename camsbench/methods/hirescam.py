@@ -15,7 +15,7 @@ from camsbench.types import About, Forward, Split
 class HiResCAM:
     """HiResCAM (Draelos and Carin 2020): ReLU(Σ_k g_k ⊙ A_k), g the gradient of the target's logit, not averaged.
 
-    The ReLU is Grad-CAM's, and grad-cam's; the paper's definition stops at the sum.
+    The ReLU is the grad-cam library's, as in all of its methods.
 
     Returns:
         Raw map [B,h,w], at least 0.

@@ -13,9 +13,9 @@ from camsbench.types import About, Forward, Split
 
 @dataclass(frozen=True)
 class LayerCAM:
-    """LayerCAM (Jiang et al. 2021, Eq. 5-7): ReLU(Σ_k ReLU(g_k) ⊙ A_k), a weight for each cell.
+    """LayerCAM (Jiang et al. 2021): ReLU(Σ_k ReLU(g_k) ⊙ A_k), a weight for each cell.
 
-    Of one layer: the tanh scaling of Eq. 8 serves to fuse maps of shallow layers and is not applied.
+    Of one layer: the paper's tanh scaling serves to fuse maps of shallow layers and is not applied.
 
     Returns:
         Raw map [B,h,w], at least 0.

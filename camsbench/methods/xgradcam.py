@@ -14,7 +14,7 @@ from camsbench.types import About, Forward, Split
 
 @dataclass(frozen=True)
 class XGradCAM:
-    """XGrad-CAM (Fu et al. 2020, Eq. 7-8): ReLU(Σ_k w_k A_k), w_k = Σ_ij g_ij A_ij / Σ_ij A_ij.
+    """XGrad-CAM (Fu et al. 2020): ReLU(Σ_k w_k A_k), w_k = Σ_ij g_ij A_ij / Σ_ij A_ij.
 
     A channel whose activations sum to 0 gets the weight 0; torchcam adds 1e-8 to the sum, grad-cam 1e-7.
 
