@@ -35,9 +35,19 @@ def score_inputs(split: Split, perturb: Perturb, copies: int, target: Tensor, ke
     return _score(split.logits, split.micro_batch, perturb, copies, target, keep, probability=True)
 
 
-def score_features(split: Split, perturb: Perturb, copies: int, target: Tensor, probability: bool = True) -> Tensor:
-    """Probability (or logit) of ``target`` [B] for ``copies`` perturbed activations [K,h,w] an image: [B,copies]."""
-    return _score(split.head, split.micro_batch, perturb, copies, target, None, probability)
+def score_features(
+    split: Split,
+    perturb: Perturb,
+    copies: int,
+    target: Tensor,
+    probability: bool = True,
+    keep: Tensor | None = None,
+) -> Tensor:
+    """Probability (or logit) of ``target`` [B] for ``copies`` perturbed activations [K,h,w] an image: [B,copies].
+
+    ``keep`` as in ``score_inputs``.
+    """
+    return _score(split.head, split.micro_batch, perturb, copies, target, keep, probability)
 
 
 @torch.inference_mode()

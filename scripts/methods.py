@@ -1,6 +1,6 @@
 """Write the table of methods: category, paper, year, needs, and the passes that each costs, counted on a real network.
 
-    python scripts/methods.py [--output results/methods.md]
+python scripts/methods.py [--output results/methods.md]
 """
 
 from __future__ import annotations

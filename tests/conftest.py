@@ -17,6 +17,7 @@ from camsbench.split import TorchSplit, cut
 
 METHOD_FILES = sorted((CONF / "method").glob("*.yaml"))
 METHODS = [path.stem for path in METHOD_FILES if "defaults:" not in path.read_text()]  # without the groups of methods
+POOLED_HEAD = {"cam"}  # for an average pool and a linear layer only: the contract cuts the network there for them
 
 
 class Tiny(nn.Module):
