@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type smoke clean
+.PHONY: help demo test lint type smoke methods parity gallery clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,15 @@ type: $(VENV)/.dev  ## mypy
 
 smoke: $(VENV)/.demo  ## the main job on two images
 	$(BIN)/python -m camsbench experiment=smoke
+
+methods: $(VENV)/.demo  ## the table of methods with counted passes, to results/methods.md
+	$(BIN)/python scripts/methods.py --output results/methods.md
+
+parity: $(VENV)/.dev  ## every method against other people's implementations, to results/parity.md
+	$(BIN)/python -m pytest -q -m parity --parity results/parity.md
+
+gallery: $(VENV)/.demo  ## all methods on four images, to results/all_methods/gallery.png
+	$(BIN)/python -m camsbench experiment=all_methods
 
 clean:  ## remove the environment and the caches; runs under results/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -35,9 +35,12 @@ class Explained:
 
     @cached_property
     def masked(self) -> Forward:
-        """The forward pass of the masked images, for the same targets."""
+        """The forward pass of the masked images, for the same targets, each with another random stream.
+
+        With the same stream a random map would explain itself perfectly.
+        """
         x = self.forward.x * self.saliency
-        return scoring.forward(self.split, x, self.forward.target, self.forward.seeds)
+        return scoring.forward(self.split, x, self.forward.target, tuple(seed ^ 1 for seed in self.forward.seeds))
 
     @cached_property
     def masked_saliency(self) -> Tensor:

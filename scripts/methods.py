@@ -6,6 +6,7 @@ python scripts/methods.py [--output results/methods.md]
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from camsbench.noise import stream_seeds
 from camsbench.split import TorchSplit
 from camsbench.types import Explainer, Forward
 
+SIDE = 96
 HEADER = ("method", "title", "category", "paper", "needs", "forward", "head", "backward", "settings")
 
 
@@ -28,17 +30,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, default=Path("results/methods.md"))
     args = parser.parse_args()
-    split = camsbench.load_model()
+    whole = camsbench.load_model()
+    small = replace(whole.preprocess, resize=SIDE, crop=SIDE)  # fewer pixels, the same passes
+    split = camsbench.cut(whole.model, whole.layer, small, name=whole.name)
     picture = read(data.samples()[0], split.preprocess).pixels
     assert picture is not None
     x = split.preprocess.normalise(picture[None].to(split.device))
     forward = scoring.forward(split, x, None, stream_seeds(0, ["imagenet_00_243"]))
     lines = [line(path.stem, split, forward) for path in sorted((CONF / "method").glob("*.yaml")) if is_method(path)]
     table = render([HEADER, *lines])
+    channels, height, width = forward.A.shape[1:]
     note = (
-        f"Passes an image on {split.name} at {split.layer} ({split.num_classes} classes, {forward.A.shape[1]} channels of "
-        f"{forward.A.shape[2]}×{forward.A.shape[3]}), beside the one base pass; `head` counts passes of the head alone. "
-        "Constant channels cost none. Written by `make methods`."
+        f"Passes an image of {SIDE}×{SIDE} pixels on {split.name} at {split.layer} ({channels} channels of "
+        f"{height}×{width}, {split.num_classes} classes), beside the one base pass; `head` counts passes of the head "
+        "alone. Constant channels cost none. Written by `make methods`."
     )
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(f"# Methods\n\n{note}\n\n{table}\n")

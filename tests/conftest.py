@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from parity import Parity
 from torch import Tensor, nn
 
 import camsbench
@@ -18,6 +19,9 @@ from camsbench.split import TorchSplit, cut
 METHOD_FILES = sorted((CONF / "method").glob("*.yaml"))
 METHODS = [path.stem for path in METHOD_FILES if "defaults:" not in path.read_text()]  # without the groups of methods
 POOLED_HEAD = {"cam"}  # for an average pool and a linear layer only: the contract cuts the network there for them
+
+
+FOUND = pytest.StashKey[Parity]()
 
 
 class Tiny(nn.Module):
@@ -35,6 +39,26 @@ class Tiny(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.pool(self.relu(self.conv(x))).flatten(1))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--parity", type=Path, metavar="FILE", help="write what the comparisons with peers found")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FOUND] = Parity()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--parity")
+    if path is not None:
+        session.config.stash[FOUND].write(path)
+
+
+@pytest.fixture
+def parity(request: pytest.FixtureRequest) -> Parity:
+    """Compare with a peer's implementation; the test is marked ``parity``."""
+    return request.config.stash[FOUND]
 
 
 @pytest.fixture
@@ -59,6 +83,12 @@ def lite0() -> TorchSplit:
 def vgg16() -> TorchSplit:
     """VGG16 with random weights: a head that is no average pool and a linear layer."""
     return camsbench.load_model("vgg16", weights="random", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def resnet18() -> TorchSplit:
+    """ResNet-18 with random weights: skip connections."""
+    return camsbench.load_model("resnet18", weights="random", device="cpu")
 
 
 @pytest.fixture(scope="session")

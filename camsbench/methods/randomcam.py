@@ -15,8 +15,8 @@ from camsbench.types import About, Forward, Split
 class RandomCAM:
     """A random map: every cell uniform in [0,1), from the image's own random stream. A control of the metrics.
 
-    The masked image has the same stream and so the same map: this control's coherency is 1. grad-cam's RandomCAM draws
-    a weight a channel in [−1,1) instead, whose map still shows where the network is active.
+    The masked image has another stream and so another map: this control's coherency is near 1/2. grad-cam's RandomCAM
+    draws a weight a channel in [−1,1) instead, whose map still shows where the network is active.
 
     Returns:
         Raw map [B,h,w] of the target layer's size.
