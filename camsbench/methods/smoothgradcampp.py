@@ -40,18 +40,25 @@ class SmoothGradCAMpp:
             raise ValueError(f"n={self.n} and sigma={self.sigma}: n must be at least 1 and sigma at least 0")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        noise = normal_like(forward, self.n)  # [B,n,3,H,W]
-        image = torch.arange(len(forward.x), device=forward.x.device).repeat_interleave(self.n)
-
-        def gradients(chunk: slice) -> Tensor:
-            noisy = forward.x[image[chunk]] + self.sigma * noise.flatten(0, 1)[chunk]
-            with torch.no_grad():
-                A = split.features(noisy)
-            return head_gradient(split, A, forward.target[image[chunk]])
-
-        g = in_micro_batches(split.micro_batch, len(image), gradients).unflatten(0, (-1, self.n))  # [B,n,K,h,w]
+        g = self.gradients(split, forward, self.noise(forward))
         g1, g2, g3 = (g.pow(power).mean(1) for power in (1, 2, 3))
         denominator = 2 * g2 + forward.A.sum((2, 3), keepdim=True) * g3
         alpha = torch.where(denominator == 0, 0, g2 / torch.where(denominator == 0, 1, denominator))
         weight = (alpha * g1.relu()).sum((2, 3), keepdim=True)
         return (weight * forward.A).sum(1).relu()
+
+    def noise(self, forward: Forward) -> Tensor:
+        """Standard normal noise [B,n,3,H,W]."""
+        return normal_like(forward, self.n)
+
+    def gradients(self, split: Split, forward: Forward, noise: Tensor) -> Tensor:
+        """The gradients [B,n,K,h,w] at the noisy images."""
+        image = torch.arange(len(forward.x), device=forward.x.device).repeat_interleave(self.n)
+
+        def work(chunk: slice) -> Tensor:
+            noisy = forward.x[image[chunk]] + self.sigma * noise.flatten(0, 1)[chunk]
+            with torch.no_grad():
+                A = split.features(noisy)
+            return head_gradient(split, A, forward.target[image[chunk]])
+
+        return in_micro_batches(split.micro_batch, len(image), work).unflatten(0, (-1, self.n))
