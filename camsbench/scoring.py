@@ -27,12 +27,19 @@ def forward(split: Split, x: Tensor, target: Tensor | None, seeds: tuple[int, ..
     return Forward(x, A, logits, logits.argmax(1) if target is None else target, seeds)
 
 
-def score_inputs(split: Split, perturb: Perturb, copies: int, target: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Softmax probability of ``target`` [B] for ``copies`` perturbed copies [3,H,W] of each image: [B,copies].
+def score_inputs(
+    split: Split,
+    perturb: Perturb,
+    copies: int,
+    target: Tensor,
+    keep: Tensor | None = None,
+    probability: bool = True,
+) -> Tensor:
+    """Softmax probability (or logit) of ``target`` [B] for ``copies`` copies [3,H,W] of each image: [B,copies].
 
     ``keep`` [B,copies] says which copies to score; the others get 0 and cost no pass.
     """
-    return _score(split.logits, split.micro_batch, perturb, copies, target, keep, probability=True)
+    return _score(split.logits, split.micro_batch, perturb, copies, target, keep, probability)
 
 
 def score_features(
@@ -77,13 +84,14 @@ def _score(
     return scores.view(len(target), copies)
 
 
-def head_gradient(split: Split, A: Tensor, target: Tensor) -> Tensor:
-    """∂y_c/∂A [B,K,h,w]: the gradient of the target's logit (before softmax) with respect to the activations."""
+def head_gradient(split: Split, A: Tensor, target: Tensor, probability: bool = False) -> Tensor:
+    """∂y_c/∂A [B,K,h,w]: the gradient of the target's logit (or of its softmax) with respect to the activations."""
 
     def work(chunk: slice) -> Tensor:
         with torch.enable_grad():
             leaf = A[chunk].detach().requires_grad_()
-            score = split.head(leaf).gather(1, target[chunk, None]).sum()
+            logits = split.head(leaf)
+            score = (logits.softmax(1) if probability else logits).gather(1, target[chunk, None]).sum()
             return torch.autograd.grad(score, leaf)[0]
 
     return in_micro_batches(split.micro_batch, len(A), work)

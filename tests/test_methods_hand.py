@@ -78,7 +78,7 @@ def test_smoothgradcampp_of_a_linear_head_is_gradcampp(tiny: TorchSplit, tiny_x:
 
 def test_smoothgradcampp_equals_the_plain_loop(vgg16: TorchSplit, images: Tensor) -> None:
     forward = forward_of(vgg16, images[:1])
-    noise = normal(forward, 3, slice(0, 3))
+    noise = normal(forward, [(0, 0), (0, 1), (0, 2)])
     gradients = []
     for draw in noise:
         A = vgg16.features(forward.x + 0.3 * draw).requires_grad_()
@@ -97,12 +97,12 @@ def test_smoothgradcampp_equals_the_plain_loop(vgg16: TorchSplit, images: Tensor
 def test_noise_is_the_image_s_own(lite0: TorchSplit, images: Tensor) -> None:
     x = images[:3]
     together = replace(forward_of(lite0, x), seeds=stream_seeds(5, ["a", "b", "a"]))
-    noise = normal(together, 2, slice(0, 6)).unflatten(0, (3, 2))
+    noise = normal(together, [(i, n) for i in range(3) for n in range(2)]).unflatten(0, (3, 2))
     assert torch.equal(noise[0], noise[2])
     assert not torch.equal(noise[0], noise[1])
     assert not torch.equal(noise[0, 0], noise[0, 1])
-    assert torch.equal(normal(together, 2, slice(1, 3)), torch.stack([noise[0, 1], noise[1, 0]]))
-    assert torch.equal(normal(together.select([1]), 2, slice(0, 2)), noise[1])
+    assert torch.equal(normal(together, [(0, 1), (1, 0)]), torch.stack([noise[0, 1], noise[1, 0]]))
+    assert torch.equal(normal(together.select([1]), [(0, 0), (0, 1)]), noise[1])
     assert noise.std() == pytest.approx(1, abs=0.01)
 
 

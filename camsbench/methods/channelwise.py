@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.maps import normalise, size_of, upsample
+from camsbench.microbatch import in_micro_batches
 from camsbench.scoring import score_inputs
 from camsbench.types import Forward, Split
+
+MASKS = ("upsample_then_normalise", "normalise_then_upsample", "align_corners", "as_is")
+"""How maps become masks: N(U(M)); U(N(M)); N(U(M)) with U's corners aligned; or U(M) of maps that lie in [0,1]."""
 
 
 def has_range(maps: Tensor) -> Tensor:
@@ -14,17 +20,58 @@ def has_range(maps: Tensor) -> Tensor:
     return maps.amax((2, 3)) > maps.amin((2, 3))
 
 
-def masked_scores(split: Split, forward: Forward, maps: Tensor, substrate: Tensor | None = None) -> Tensor:
+def masks_of(maps: Tensor, size: tuple[int, int], mask: str = MASKS[0]) -> Tensor:
+    """Masks [m,1,H,W] of maps [m,h,w], as ``mask`` of ``MASKS`` says."""
+    low = maps[:, None]
+    if mask == "upsample_then_normalise":
+        return normalise(upsample(low, size))[0]
+    if mask == "normalise_then_upsample":
+        return upsample(normalise(low)[0], size)
+    if mask == "align_corners":
+        return normalise(F.interpolate(low, size, mode="bilinear", align_corners=True))[0]
+    return upsample(low, size)
+
+
+def masked_scores(
+    split: Split,
+    forward: Forward,
+    maps: Tensor,
+    substrate: Tensor | None = None,
+    mask: str = MASKS[0],
+    probability: bool = True,
+) -> Tensor:
     """p_c(N(U(M_k)) ⊙ x + (1 − N(U(M_k))) ⊙ substrate) for each map of ``maps`` [B,K,h,w]: [B,K].
 
     The masks are upsampled bilinearly and normalised inside the micro-batch. Constant maps score 0. Without
-    ``substrate`` [B,3,H,W] the rest of the image is 0 in the network's normalised input space.
+    ``substrate`` [B,3,H,W] the rest of the image is 0 in the network's normalised input space. ``mask`` is one of
+    ``MASKS``; without ``probability`` the score is the logit.
     """
-    size = size_of(forward.x)
 
     def perturb(image: Tensor, copy: Tensor) -> Tensor:
-        mask, _ = normalise(upsample(maps[image, copy][:, None], size))  # [m,1,H,W]
-        x = forward.x[image] * mask
-        return x if substrate is None else x + substrate[image] * (1 - mask)
+        masks = masks_of(maps[image, copy], size_of(forward.x), mask)  # [m,1,H,W]
+        x = forward.x[image] * masks
+        return x if substrate is None else x + substrate[image] * (1 - masks)
 
-    return score_inputs(split, perturb, maps.shape[1], forward.target, keep=has_range(maps))
+    return score_inputs(split, perturb, maps.shape[1], forward.target, has_range(maps), probability)
+
+
+def upsampled_range(split: Split, forward: Forward, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and greatest value [B,K,1,1] of U(M_k) for maps [B,K,h,w], which may lie inside those of M_k."""
+    flat = maps.flatten(0, 1)[:, None]
+
+    def work(chunk: slice) -> Tensor:
+        large = upsample(flat[chunk], size_of(forward.x))
+        return torch.stack([large.amin((1, 2, 3)), large.amax((1, 2, 3))], 1)
+
+    ends = in_micro_batches(split.micro_batch, len(flat), work).view(*maps.shape[:2], 2, 1, 1)
+    return ends[:, :, 0], ends[:, :, 1]
+
+
+def unit_maps(split: Split, forward: Forward, maps: Tensor) -> Tensor:
+    """Maps [B,K,h,w] whose upsampling is N(U(M_k)), zeros for constant ones.
+
+    U is linear, so N's shift and scale may go first, and sums of N(U(M_k)) be taken at the maps' own size.
+    """
+    low, high = upsampled_range(split, forward, maps)
+    varies = (high > low) & has_range(maps)[:, :, None, None]
+    return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1), 0)

@@ -18,16 +18,32 @@ class GradCAMpp:
     Only cells with g > 0 count, and there α·ReLU(g) = ReLU(g)/(2 + ReLU(g)·ΣA): the same value, without the 0/0 that
     the literal formula has wherever g = 0 (libraries part in how they patch it).
 
+    Args:
+        epsilon: what is added to α's denominator, in units of g²: 0, or grad-cam's 1e-6, which is of g²'s own size.
+        divide: without, α stays g² and w_k = ΣReLU(g)³: torchcam 0.5 divides a copy and loses the quotient.
+
     Returns:
         Raw map [B,h,w], at least 0.
     """
 
+    epsilon: float = 0.0
+    divide: bool = True
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
     about: ClassVar[About] = About("Grad-CAM++", "Chattopadhay et al.", 2018, "gradient CAM")
+
+    def __post_init__(self) -> None:
+        if self.epsilon < 0:
+            raise ValueError(f"epsilon={self.epsilon}: it must be at least 0")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         A = forward.A
         positive = head_gradient(split, A, forward.target).relu()  # [B,K,h,w]
-        total = A.sum((2, 3), keepdim=True)  # [B,K,1,1]
-        weight = (positive / (2 + positive * total)).sum((2, 3), keepdim=True)
-        return (weight * A).sum(1).relu()
+        if not self.divide:
+            terms = positive.pow(3)
+        elif self.epsilon > 0:
+            terms = positive.pow(3) / (
+                2 * positive.pow(2) + A.sum((2, 3), keepdim=True) * positive.pow(3) + self.epsilon
+            )
+        else:
+            terms = positive / (2 + positive * A.sum((2, 3), keepdim=True))
+        return (terms.sum((2, 3), keepdim=True) * A).sum(1).relu()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from camsbench.methods.channelwise import masked_scores
+from camsbench.maps import size_of, upsample
+from camsbench.methods.channelwise import has_range, masked_scores, unit_maps
 from camsbench.scoring import head_gradient, score_inputs
 from camsbench.types import About, Forward, Split
 
@@ -45,10 +46,52 @@ class GroupCAM:
             )
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        weight = head_gradient(split, forward.A, forward.target).mean((2, 3), keepdim=True)
-        runs = (weight * forward.A).chunk(self.groups, dim=1)
-        maps = torch.stack([run.sum(1) for run in runs], dim=1).relu()  # [B,G,h,w]
+        maps = self.maps(split, forward)  # [B,G,h,w]
+        gain = self.gain(split, forward, maps).relu()
+        return (gain[:, :, None, None] * maps).sum(1)
+
+    def weight(self, split: Split, forward: Forward) -> Tensor:
+        """The weight [B,K,1,1] of each channel in its group."""
+        return head_gradient(split, forward.A, forward.target).mean((2, 3), keepdim=True)
+
+    def maps(self, split: Split, forward: Forward) -> Tensor:
+        """The groups' maps M_g [B,G,h,w]."""
+        runs = (self.weight(split, forward) * forward.A).chunk(self.groups, dim=1)
+        return torch.stack([run.sum(1) for run in runs], dim=1).relu()
+
+    def gain(self, split: Split, forward: Forward, maps: Tensor) -> Tensor:
+        """p_g − p_blur [B,G], 0 for constant groups."""
         blurred = gaussian_blur(forward.x, [self.kernel, self.kernel], [self.sigma, self.sigma])
         baseline = score_inputs(split, lambda image, _: blurred[image], 1, forward.target)  # [B,1]
-        gain = (masked_scores(split, forward, maps, blurred) - baseline).relu()  # [B,G], 0 for constant groups
-        return (gain[:, :, None, None] * maps).sum(1)
+        gain = masked_scores(split, forward, maps, blurred) - baseline
+        return torch.where(has_range(maps), gain, 0)
+
+
+@dataclass(frozen=True)
+class GroupCAMv0(GroupCAM):
+    """Group-CAM as in its authors' code of June 2021 (wofmanaf/Group-CAM@cc85ed2).
+
+    ReLU(Σ_g (p_g − p_blur) N(U(T(M_g)))): T sets a group's cells at or below its ``percentile`` to 0, the normalised
+    maps are summed, and the ReLU is taken of the sum, not of each gain.
+
+    Args:
+        percentile: threshold of each group, in percent of its cells.
+
+    Returns:
+        Raw map [B,H,W], at least 0.
+    """
+
+    percentile: float = 70.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.percentile < 100:
+            raise ValueError(f"percentile={self.percentile}: it must be at least 0 and below 100")
+
+    def __call__(self, split: Split, forward: Forward) -> Tensor:
+        maps = self.maps(split, forward)
+        threshold = maps.flatten(2).quantile(self.percentile / 100, dim=2)[:, :, None, None]
+        maps = torch.where(maps > threshold, maps, 0)
+        gain = self.gain(split, forward, maps)[:, :, None, None]
+        combined = (gain * unit_maps(split, forward, maps)).sum(1, keepdim=True)
+        return upsample(combined, size_of(forward.x)).squeeze(1).relu()  # the ReLU is of the upsampled sum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,17 +41,25 @@ class SmoothGradCAMpp:
             raise ValueError(f"n={self.n} and sigma={self.sigma}: n must be at least 1 and sigma at least 0")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        image = torch.arange(len(forward.x), device=forward.x.device).repeat_interleave(self.n)
-
-        def gradients(chunk: slice) -> Tensor:
-            noisy = forward.x[image[chunk]] + self.sigma * normal(forward, self.n, chunk)
-            with torch.no_grad():
-                A = split.features(noisy)
-            return head_gradient(split, A, forward.target[image[chunk]])
-
-        g = in_micro_batches(split.micro_batch, len(image), gradients).unflatten(0, (-1, self.n))  # [B,n,K,h,w]
+        g = self.gradients(split, forward)
         g1, g2, g3 = (g.pow(power).mean(1) for power in (1, 2, 3))
         denominator = 2 * g2 + forward.A.sum((2, 3), keepdim=True) * g3
         alpha = torch.where(denominator == 0, 0, g2 / torch.where(denominator == 0, 1, denominator))
         weight = (alpha * g1.relu()).sum((2, 3), keepdim=True)
         return (weight * forward.A).sum(1).relu()
+
+    def gradients(self, split: Split, forward: Forward) -> Tensor:
+        """The gradients [B,n,K,h,w] at the noisy images."""
+        image = torch.arange(len(forward.x), device=forward.x.device).repeat_interleave(self.n)
+
+        def work(chunk: slice) -> Tensor:
+            pairs = (divmod(index, self.n) for index in range(chunk.start, chunk.stop))
+            A = self.noisy(split, forward, image[chunk], pairs)
+            return head_gradient(split, A, forward.target[image[chunk]])
+
+        return in_micro_batches(split.micro_batch, len(image), work).unflatten(0, (-1, self.n))
+
+    def noisy(self, split: Split, forward: Forward, image: Tensor, pairs: Iterable[tuple[int, int]]) -> Tensor:
+        """Activations [m,K,h,w] of ``image`` [m] with the noise of each pair (image, copy)."""
+        with torch.no_grad():
+            return split.features(forward.x[image] + self.sigma * normal(forward, pairs))
