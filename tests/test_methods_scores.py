@@ -163,13 +163,14 @@ def test_scorecam_equals_torchcam(middle: TorchSplit, small: Tensor) -> None:
 
 
 def test_scorecam_torchcam_s_constant_channels_equal_the_plain_loop(middle: TorchSplit, small: Tensor) -> None:
-    forward = few_channels(forward_to(middle, small[:1]), 6)
-    forward.A[:, 2] = 0.7
-    masks = F.interpolate(normalise(forward.A)[0], (SIDE, SIDE), mode="bilinear", align_corners=False)[0, :, None]
     with torch.no_grad():
-        logits = middle.model(masks * small[:1])[:, TARGET[0]]
-    assert logits[2].abs() > 0.1
-    expected = (logits.softmax(0)[:, None, None] * forward.A[0]).sum(0, keepdim=True).relu()
+        black = middle.model(torch.zeros_like(small[:1])).argmax(1)  # the class that a black image counts for
+        forward = few_channels(scoring.forward(middle, small[:1], black, (0,)), 6)
+        forward.A[:, 2] = 0.7
+        masks = F.interpolate(normalise(forward.A)[0], (SIDE, SIDE), mode="bilinear", align_corners=False)[0, :, None]
+        weight = middle.model(masks * small[:1])[:, black[0]].softmax(0)
+    assert weight[2] > 0.1
+    expected = (weight[:, None, None] * forward.A[0]).sum(0, keepdim=True).relu()
     torch.testing.assert_close(preset("scorecam_torchcam")(middle, forward), expected, rtol=1e-4, atol=1e-5)
 
 
