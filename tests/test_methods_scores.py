@@ -162,6 +162,18 @@ def test_scorecam_equals_torchcam(middle: TorchSplit, small: Tensor) -> None:
     torch.testing.assert_close(unit(mine), unit(theirs), rtol=0, atol=1e-4)
 
 
+def test_scorecam_torchcam_s_constant_channels_equal_the_plain_loop(middle: TorchSplit, small: Tensor) -> None:
+    with torch.no_grad():
+        black = middle.model(torch.zeros_like(small[:1])).argmax(1)  # the class that a black image counts for
+        forward = few_channels(scoring.forward(middle, small[:1], black, (0,)), 6)
+        forward.A[:, 2] = 0.7
+        masks = F.interpolate(normalise(forward.A)[0], (SIDE, SIDE), mode="bilinear", align_corners=False)[0, :, None]
+        weight = middle.model(masks * small[:1])[:, black[0]].softmax(0)
+    assert weight[2] > 0.1
+    expected = (weight[:, None, None] * forward.A[0]).sum(0, keepdim=True).relu()
+    torch.testing.assert_close(preset("scorecam_torchcam")(middle, forward), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_softmax_over_channels_is_another_method(middle: TorchSplit, small: Tensor) -> None:
     forward = few_channels(forward_to(middle, small[:1]), 20)
     ours, softmax = ScoreCAM()(middle, forward), preset("scorecam_torchcam")(middle, forward)
@@ -479,6 +491,7 @@ def test_gradcampp_torchcam_equals_torchcam(lite0: TorchSplit, vgg16: TorchSplit
             scores = split.model(images[:1].clone().requires_grad_())
             theirs = peer(TARGET[0], scores, normalized=False)[0].detach()
         mine = preset("gradcampp_torchcam")(split, forward_to(split, images[:1]))
+        assert unit(mine).amax() == 1
         torch.testing.assert_close(unit(mine), unit(theirs), rtol=0, atol=1e-4)
 
 
