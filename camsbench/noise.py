@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -27,3 +27,14 @@ def normal_like(forward: Forward, copies: int) -> Tensor:
     if forward.x.is_cuda:
         return noise.pin_memory().to(forward.x.device, non_blocking=True)
     return noise
+
+
+def normal_copies(forward: Forward, image: Sequence[int], copy: Sequence[int]) -> Tensor:
+    """Standard normal noise [m,3,H,W] for copy ``copy[j]`` of image ``image[j]``, drawn on the host.
+
+    Each copy has a stream of its own, so a few can be drawn at a time, in any order.
+    """
+    streams = [stream_seeds(forward.seeds[i], [str(n)])[0] for i, n in zip(image, copy, strict=True)]
+    shape = forward.x.shape[1:]
+    noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in streams])
+    return noise.to(forward.x.device)
