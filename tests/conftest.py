@@ -13,30 +13,11 @@ from torch import Tensor, nn
 
 import camsbench
 from camsbench import data
-from camsbench.config import CONF, compose_config, explainers
 from camsbench.loader import read
 from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Explainer
-
-METHOD_FILES = sorted((CONF / "method").glob("*.yaml"))
-METHODS = [path.stem for path in METHOD_FILES if "defaults:" not in path.read_text()]  # without the groups of methods
-POOLED_HEAD = {"cam"}  # for an average pool and a linear layer only: the contract cuts the network there for them
-
 
 FOUND = pytest.StashKey[Parity]()
-
-REDUCED: dict[str, dict[str, Any]] = {
-    "groupcam_v0": {"percentile": 0.0},  # at 70 no group of the contract's first image beats its blurred self
-    "iscam": {"n": 2},
-    "rise": {"n": 64},
-    "sscam": {"n": 2},
-}
-
-
-def contract_method(name: str) -> Explainer:
-    """The method of a YAML, its settings reduced where ``REDUCED`` says so."""
-    return replace(explainers(compose_config([f"method={name}"]))[name], **REDUCED.get(name, {}))  # type: ignore[type-var]
 
 
 class Tiny(nn.Module):

@@ -1,0 +1,51 @@
+"""What the contract test knows of single methods: reduced options, tolerances, and where the contract cannot apply."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from camsbench.config import CONF, compose_config, explainers
+from camsbench.types import Explainer
+
+TRAINED = {"lficam"}  # they explain with a network that must be trained first: their own tests hold the contract
+METHODS = [
+    path.stem
+    for path in sorted((CONF / "method").glob("*.yaml"))
+    if "defaults:" not in path.read_text() and path.stem not in TRAINED  # without the groups of methods
+]
+
+REDUCED: dict[str, dict[str, Any]] = {  # where the defaults need too many passes for a test
+    "extremal_perturbation": {"steps": 4},
+    "generative_perturbation": {"patch": 32, "stride": 16},
+    "groupcam_v0": {"percentile": 0.0},  # at 70 no group of the contract's first image beats its blurred self
+    "integrated_gradients": {"n": 6},
+    "iscam": {"n": 2},
+    "meaningful_perturbation": {"steps": 4},
+    "rise": {"n": 64},
+    "smoothgrad": {"n": 6},
+    "sscam": {"n": 2},
+}
+
+POOLED_HEAD = {"cam"}  # for an average pool and a linear layer only: the contract cuts the network there for them
+NO_PASS = {"eigencam", "kpcacam", "fem", "fakecam", "randomcam"}  # they use what the one forward pass left
+CONTROLS = {"fakecam", "randomcam"}  # they do not look at the network
+RANDOM_COVERAGE = {"rise"}  # a constant score gives the mean of its masks, which is constant only as n grows
+
+# A gradient at the pixels jumps where some ReLU's input is within rounding of 0, and another batch size rounds
+# otherwise; in double precision these methods are exact (test_methods_backprop.py).
+HINGED = ["integrated_gradients", "smoothgrad", "deconvolution", "guided_backprop", "fullgrad", "lrp"]
+# Smooth Grad-CAM++ divides by 2·mean(g²) + ΣA·mean(g³), which passes near 0 where noise turns a gradient's sign:
+# what another micro-batch changes in the last bit of g is magnified there.
+TOLERANCE = {
+    **dict.fromkeys(HINGED, 1e-2),
+    "smoothgradcampp": 1e-3,
+    "smoothgradcampp_torchcam": 1e-3,
+    "smoothgradcampp_vendored": 0.05,  # each sample has such poles (its own test compares with the plain loop)
+    "ablationcam": 1e-4,  # its weights are differences of nearly equal logits
+}
+
+
+def contract_method(name: str) -> Explainer:
+    """The method of ``conf/method/NAME.yaml``, with its ``REDUCED`` options."""
+    return replace(explainers(compose_config([f"method={name}"]))[name], **REDUCED.get(name, {}))  # type: ignore[type-var]
