@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from conftest import METHODS
+from conftest import METHODS, contract_method
 from torch import Tensor
 
 import camsbench
@@ -33,7 +33,7 @@ def three(images: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def reference(network: TorchSplit, three: Tensor) -> dict[str, Tensor]:
-    return {method: camsbench.explain(method, network, three, TARGET, ids=IDS) for method in METHODS}
+    return {method: camsbench.explain(contract_method(method), network, three, TARGET, ids=IDS) for method in METHODS}
 
 
 SIDE = 96
@@ -60,7 +60,9 @@ def test_shape_range_and_finiteness(method: str, reference: dict[str, Tensor]) -
 def test_same_map_for_any_micro_batch(
     method: str, size: int, network: TorchSplit, three: Tensor, reference: dict[str, Tensor]
 ) -> None:
-    got = camsbench.explain(method, replace(network, micro_batch=MicroBatch(size)), three, TARGET, ids=IDS)
+    got = camsbench.explain(
+        contract_method(method), replace(network, micro_batch=MicroBatch(size)), three, TARGET, ids=IDS
+    )
     torch.testing.assert_close(got, reference[method], rtol=0, atol=2e-5)
 
 
@@ -69,14 +71,14 @@ def test_a_batch_with_a_target_an_image_equals_single_images(
     method: str, network: TorchSplit, three: Tensor, reference: dict[str, Tensor]
 ) -> None:
     for i in (2, 0):
-        alone = camsbench.explain(method, network, three[i : i + 1], TARGET[i], ids=IDS[i : i + 1])
+        alone = camsbench.explain(contract_method(method), network, three[i : i + 1], TARGET[i], ids=IDS[i : i + 1])
         torch.testing.assert_close(alone, reference[method][i : i + 1], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_input_weights_and_mode_are_untouched(method: str, network: TorchSplit, three: Tensor) -> None:
     x, weights = three[:1].clone(), weight_hash(network.model)
-    camsbench.explain(method, network, x, TARGET[:1])
+    camsbench.explain(contract_method(method), network, x, TARGET[:1])
     assert torch.equal(x, three[:1])
     assert weight_hash(network.model) == weights
     assert not any(module.training for module in network.model.modules())
@@ -100,16 +102,16 @@ def test_an_exception_in_mid_work_leaves_nothing_behind(
 
     handle = network.head_graph.register_forward_pre_hook(fail_later)
     with pytest.raises(FailingError):
-        camsbench.explain(method, network, three[:1], TARGET[:1], ids=IDS[:1])
+        camsbench.explain(contract_method(method), network, three[:1], TARGET[:1], ids=IDS[:1])
     handle.remove()
-    again = camsbench.explain(method, network, three[:1], TARGET[:1], ids=IDS[:1])
+    again = camsbench.explain(contract_method(method), network, three[:1], TARGET[:1], ids=IDS[:1])
     torch.testing.assert_close(again, reference[method][:1], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_it_works_in_the_callers_inference_mode(method: str, network: TorchSplit, three: Tensor) -> None:
     with torch.inference_mode():
-        saliency = camsbench.explain(method, network, three[:1] * 1, TARGET[:1])
+        saliency = camsbench.explain(contract_method(method), network, three[:1] * 1, TARGET[:1])
     assert saliency.shape == (1, 1, SIDE, SIDE)
 
 
@@ -117,7 +119,7 @@ def test_it_works_in_the_callers_inference_mode(method: str, network: TorchSplit
 def test_a_constant_map_becomes_zeros_and_a_flag(method: str, network: TorchSplit) -> None:
     """Where all cells are alike and the head ignores them, no cell matters more than another."""
     dead = replace(network, features_graph=ConstantFeatures(), head_graph=ConstantHead())
-    rows = camsbench.evaluate(method, dead, torch.zeros(1, 3, SIDE, SIDE), metrics=["complexity"])
+    rows = camsbench.evaluate(contract_method(method), dead, torch.zeros(1, 3, SIDE, SIDE), metrics=["complexity"])
     assert rows["degenerate"].tolist() == [True]
     assert rows["complexity"].tolist() == [0.0]
 
