@@ -30,8 +30,9 @@ class DeepLIFT:
     Activations pass back Δout/Δin in place of their slope, in the network's own pass of image and zero baseline (0 in
     the normalised input space); max pooling shares Δout by captum's rule. So the contributions add up to
     y_c(x) − y_c(0) in a network of convolutions, linear layers, BatchNorms, activations, max pools and sums; products
-    of activations keep their gradient. captum's DeepLift is the same where it runs, but for ties in
-    max pools; it refuses reused ReLUs (ResNet) and leaves ReLU6 its gradient. The colour channels are added up with their sign.
+    of activations keep their gradient. captum's DeepLift is the same, but for ties in max pools; it refuses reused
+    ReLUs (ResNet), leaves ReLU6 its gradient, and, as of 0.9, loses the rule of a max pool right behind a ReLU (VGG),
+    so that its contributions do not add up there. The colour channels are added up with their sign.
 
     Args:
         reduce: over the colour channels: ``sum`` (signed), ``abs_sum`` or ``abs_max``.
