@@ -54,8 +54,8 @@ class LFINetwork(nn.Module):
 
     The importance w = FIN(N(A_k) ⊙ grey(x)), with the image's mean over its channels at the size of A and N the min-max
     of a map. The authors' code exists in versions that part: here, as in one of them, M is min-maxed for each image
-    and gradients flow through it; others min-max over the whole batch and detach M, so that the FIN learns nothing. A constant channel becomes
-    0 here, theirs 1 where it is not 0.
+    and gradients flow through it; others min-max over the whole batch and detach M, so that the FIN learns nothing.
+    A constant channel becomes 0 here; there it becomes 1 where it is not 0.
 
     Args:
         features: images [B,3,H,W] to activations A [B,K,h,w].
