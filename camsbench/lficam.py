@@ -53,9 +53,9 @@ class LFINetwork(nn.Module):
     """A classifier cut at a layer, with attention in between: logits = head((1 + M) ⊙ A), M = N(ReLU(Σ_k w_k A_k)).
 
     The importance w = FIN(N(A_k) ⊙ grey(x)), with the image's mean over its channels at the size of A and N the min-max
-    of a map. As in the authors' later commits M is min-maxed for each image and gradients flow through it; their
-    earlier ones min-max over the whole batch and detach M, so that the FIN learns nothing. A constant channel becomes
-    0 here, theirs 1 where it is not 0.
+    of a map. The authors' code exists in versions that part: here, as in one of them, M is min-maxed for each image
+    and gradients flow through it; others min-max over the whole batch and detach M, so that the FIN learns nothing.
+    A constant channel becomes 0 here; there it becomes 1 where it is not 0.
 
     Args:
         features: images [B,3,H,W] to activations A [B,K,h,w].

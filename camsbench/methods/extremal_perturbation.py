@@ -22,7 +22,7 @@ COLDNESS = 20  # of the smooth maximum
 
 @dataclass(frozen=True)
 class SmoothMasks:
-    """The paper's smooth masks (its Eq. 7): the smooth maximum over cells, ``step`` pixels apart, of value × bump.
+    """The paper's smooth masks: the smooth maximum over cells, ``step`` pixels apart, of value × bump.
 
     The bump is 1 within sigma/2 of the cell's place and falls off as exp(−2(d/sigma − 1/2)²). Masks reach beyond the
     image by a margin of ``sigma`` pixels, which belongs to the area that is constrained.
@@ -74,7 +74,7 @@ def blend(pyramid: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ExtremalPerturbation:
-    """Extremal perturbation (Fong et al. 2019, Eq. 2, 4 and 7): which mask of a given area keeps most of the class.
+    """Extremal perturbation (Fong et al. 2019): which mask of a given area keeps most of the class.
 
     As the authors' TorchRay: each image's mask maximises reward − w_t·mean((sorted(mask) − ideal)²), w_t =
     weight·growth^t, by SGD from all ones, on a pyramid of blurs (zeros outside the image), mirrored at every other

@@ -25,7 +25,7 @@ def windows(side: int, patch: int, stride: int, like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GenerativePerturbation:
-    """SP-G (Agarwal and Nguyen 2020, section 3): how much of the probability an inpainted patch takes away.
+    """SP-G (Agarwal and Nguyen 2020): how much of the probability an inpainted patch takes away.
 
     The paper joins inpainting to three methods: sliding patch (SP-G), LIME (LIME-G) and meaningful perturbation
     (MP-G). Here it is the first: each patch is cut out, filled by the inpainter, and scored; outside the hole the

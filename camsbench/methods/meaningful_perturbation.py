@@ -40,11 +40,11 @@ def shifted(images: Tensor, offset: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MeaningfulPerturbation:
-    """Meaningful perturbation (Fong and Vedaldi 2017, Eq. 5): the smallest smooth blur that destroys the class.
+    """Meaningful perturbation (Fong and Vedaldi 2017): the smallest smooth blur that destroys the class.
 
     Each image's mask m minimises l1·Σ|1 − m| + tv·Σ|∇m|^beta + p_c(m' ⊙ x + (1 − m') ⊙ blur(x)), m' the mask upsampled
     and smoothed and p_c the softmax probability. As in the paper the image moves by a few pixels below the mask at
-    every step, and the norms are sums (a well known port takes means, which is 784 times weaker). The paper starts
+    every step, and the norms are sums (a well known port takes means, which is near 784 times weaker). The paper starts
     from the smallest centred disc that suppresses the class by 99 %; here, as in that port, from no perturbation.
     Adam divides each gradient by its own size, so it enlarges a pass's rounding where the gradient is tiny: over many
     steps an image's map is not the same to the last digit in another batch (EfficientNet-Lite0, one image against
