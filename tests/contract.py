@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from camsbench.config import CONF, compose_config, explainers
@@ -46,6 +47,7 @@ TOLERANCE = {
 }
 
 
+@cache
 def contract_method(name: str) -> Explainer:
     """The method of ``conf/method/NAME.yaml``, with its ``REDUCED`` options."""
     return replace(explainers(compose_config([f"method={name}"]))[name], **REDUCED.get(name, {}))  # type: ignore[type-var]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import METHODS, TRAINED, Tiny
+from conftest import Tiny
+from contract import METHODS, TRAINED
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 from torch import Tensor, nn

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 import torchcam.methods as torchcam
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputReST, ClassifierOutputTarget
-from sklearn.decomposition import KernelPCA  # type: ignore[import-untyped]
+from sklearn.decomposition import KernelPCA
 from torch import Tensor, nn
 
 from camsbench import CamsbenchError, scoring

@@ -54,7 +54,7 @@ def reference(inside: TorchSplit, pooled: TorchSplit, pictures: Tensor) -> dict[
     }
 
 
-SIDE = 64
+SIDE = 96
 TARGET = [243, 559]
 IDS = ["a", "b"]
 
