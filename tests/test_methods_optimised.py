@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from captum.attr import Occlusion
+from parity import Parity
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -284,13 +285,17 @@ def test_windows_cover_every_pixel() -> None:
     assert windows(2, 29, 3, torch.zeros(1)).tolist() == [[1, 1]]
 
 
-def test_generative_perturbation_with_a_flat_fill_is_captum_s_occlusion(lite0: TorchSplit, images: Tensor) -> None:
+@pytest.mark.parity
+def test_generative_perturbation_with_a_flat_fill_is_captum_s_occlusion(
+    lite0: TorchSplit, images: Tensor, parity: Parity
+) -> None:
     grey = lite0.preprocess.mean[0]  # 0 in the network's input
     method = GenerativePerturbation(patch=112, stride=56, inpainter=Flat(grey))
     got = method(lite0, forward_of(lite0, images[:2], [243, 559]))
     peer = Occlusion(nn.Sequential(lite0.model, nn.Softmax(1)))
     expected = peer.attribute(images[:2], (3, 112, 112), strides=(3, 56, 56), target=torch.tensor([243, 559]))
-    torch.testing.assert_close(got, expected[:, 0].float(), rtol=0, atol=1e-5)
+    why = "Occlusion, with a flat fill"
+    parity.agrees("generative_perturbation", "captum", lite0.name, got, expected[:, 0], why=why)
 
 
 def picture(lite0: TorchSplit, x: Tensor) -> np.ndarray:

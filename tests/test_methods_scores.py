@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from captum.attr import Occlusion as CaptumOcclusion
+from parity import Parity
 from pytorch_grad_cam import GradCAMPlusPlus as PeerGradCAMpp
 from pytorch_grad_cam import ScoreCAM as PeerScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -154,12 +155,15 @@ def test_scorecam_torchcam21_equals_the_plain_loop(middle: TorchSplit, small: Te
     torch.testing.assert_close(got / got.amax(), expected / expected.amax(), rtol=0, atol=1e-4)
 
 
-def test_scorecam_equals_torchcam(middle: TorchSplit, small: Tensor) -> None:
+@pytest.mark.parity
+def test_scorecam_equals_torchcam(middle: TorchSplit, small: Tensor, parity: Parity) -> None:
     with torchcam.ScoreCAM(middle.model, LAYER) as peer, torch.no_grad():
         middle.model(small[:1])
         theirs = peer(TARGET[0], normalized=False)[0]
-    mine = preset("scorecam_torchcam")(middle, forward_to(middle, small[:1]))
-    torch.testing.assert_close(unit(mine), unit(theirs), rtol=0, atol=1e-4)
+    forward = forward_to(middle, small[:1])
+    parity.agrees("scorecam_torchcam", "torchcam", middle.name, preset("scorecam_torchcam")(middle, forward), theirs)
+    why = "its weights are a softmax of logits over the channels"
+    parity.parts("scorecam", "torchcam", middle.name, preset("scorecam")(middle, forward), theirs, why)
 
 
 def test_scorecam_torchcam_s_constant_channels_equal_the_plain_loop(middle: TorchSplit, small: Tensor) -> None:
@@ -180,13 +184,17 @@ def test_softmax_over_channels_is_another_method(middle: TorchSplit, small: Tens
     assert (unit(ours) - unit(softmax)).abs().amax() > 0.05
 
 
-def test_scorecam_equals_grad_cam(middle: TorchSplit, small: Tensor) -> None:
+@pytest.mark.parity
+def test_scorecam_equals_grad_cam(middle: TorchSplit, small: Tensor, parity: Parity) -> None:
     with PeerScoreCAM(model=middle.model, target_layers=[middle.model.get_submodule(LAYER)]) as peer, torch.no_grad():
         theirs = torch.from_numpy(peer(small[:1], [ClassifierOutputTarget(TARGET[0])]))
     forward = forward_to(middle, small[:1])
     mine = unit(preset("scorecam_gradcam")(middle, forward))  # grad-cam min-maxes, then scales with OpenCV
     upsampled = F.interpolate(mine[:, None], (SIDE, SIDE), mode="bilinear", align_corners=False).squeeze(1)
-    torch.testing.assert_close(unit(upsampled), unit(theirs), rtol=0, atol=1e-4)
+    parity.agrees("scorecam_gradcam", "grad-cam", middle.name, upsampled, theirs)
+    plain = F.interpolate(unit(preset("scorecam")(middle, forward))[:, None], (SIDE, SIDE), mode="bilinear")
+    why = "its weights are a softmax of logits over the channels, its masks have aligned corners"
+    parity.parts("scorecam", "grad-cam", middle.name, plain.squeeze(1), theirs, why)
 
 
 def test_scorecam_refuses_unknown_options() -> None:
@@ -234,7 +242,8 @@ class SameNoise:
         return next(self.draws).view(size)
 
 
-def test_sscam_parts_from_torchcam(lite0: TorchSplit, small: Tensor) -> None:
+@pytest.mark.parity
+def test_sscam_parts_from_torchcam(lite0: TorchSplit, small: Tensor, parity: Parity) -> None:
     """With the same noise: theirs adds it to U(N(A)), scores constant channels, and takes a softmax of mean logits."""
     split = cut(lite0.model, "blocks.0.0.bn2", replace(lite0.preprocess, resize=SIDE, crop=SIDE))  # 16 channels
     forward, n = forward_to(split, small[:1]), 3
@@ -250,7 +259,8 @@ def test_sscam_parts_from_torchcam(lite0: TorchSplit, small: Tensor) -> None:
         weight = split.model(noisy)[:, TARGET[0]].view(K, n).mean(1).softmax(0)
     literal = unit((weight[:, None, None] * forward.A[0]).sum(0, keepdim=True).relu())
     torch.testing.assert_close(theirs, literal, rtol=0, atol=1e-4)
-    assert (theirs - unit(SSCAM(n=n)(split, forward))).abs().amax() > 0.01
+    why = "softmax of mean logits over the channels, noise on U(N(A))"
+    parity.parts("sscam", "torchcam", split.name, SSCAM(n=n)(split, forward), theirs, why, 0.01)
 
 
 def test_noise_made_on_the_way_is_normal_and_the_copy_s_own(tiny: TorchSplit) -> None:
@@ -284,7 +294,8 @@ def test_iscam_of_one_step_is_scorecam(middle: TorchSplit, small: Tensor) -> Non
     torch.testing.assert_close(ISCAM(n=1)(middle, forward), ScoreCAM()(middle, forward), rtol=1e-4, atol=1e-9)
 
 
-def test_iscam_parts_from_torchcam_which_adds_its_steps_up(lite0: TorchSplit, small: Tensor) -> None:
+@pytest.mark.parity
+def test_iscam_parts_from_torchcam_which_adds_its_steps_up(lite0: TorchSplit, small: Tensor, parity: Parity) -> None:
     split = cut(lite0.model, "blocks.0.0.bn2", replace(lite0.preprocess, resize=SIDE, crop=SIDE))  # 16 channels
     forward, n = forward_to(split, small[:1]), 10
     with torchcam.ISCAM(split.model, "blocks.0.0.bn2", num_samples=n) as peer, torch.no_grad():
@@ -298,7 +309,8 @@ def test_iscam_parts_from_torchcam_which_adds_its_steps_up(lite0: TorchSplit, sm
             literal.append(unit((weight[:, None, None] * forward.A[0]).sum(0, keepdim=True).relu()))
     torch.testing.assert_close(theirs, literal[0], rtol=0, atol=1e-4)
     assert (theirs - literal[1]).abs().amax() > 0.01
-    assert (theirs - unit(ISCAM(n=n)(split, forward))).abs().amax() > 0.01
+    why = "its steps add up to 0.1, 0.3 … 5.5; softmax over the channels"
+    parity.parts("iscam", "torchcam", split.name, ISCAM(n=n)(split, forward), theirs, why, 0.01)
 
 
 # RISE
@@ -385,8 +397,11 @@ def test_occlusion(tiny: TorchSplit, tiny_x: Tensor) -> None:
     check(Occlusion(window=1, stride=1, baseline=0.5), tiny, tiny_x, expected)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize(("window", "stride", "baseline"), [(20, 16, 0.0), (31, 9, -1.5)])
-def test_occlusion_equals_captum(window: int, stride: int, baseline: float, middle: TorchSplit, small: Tensor) -> None:
+def test_occlusion_equals_captum(
+    window: int, stride: int, baseline: float, middle: TorchSplit, small: Tensor, parity: Parity
+) -> None:
     """Also where the last window sticks out of the image."""
     x = small[:2, :, :, :80].contiguous()
     peer = CaptumOcclusion(lambda image: middle.model(image).softmax(1))
@@ -396,7 +411,7 @@ def test_occlusion_equals_captum(window: int, stride: int, baseline: float, midd
         )
     mine = Occlusion(window, stride, baseline)(middle, forward_to(middle, x))
     torch.testing.assert_close(mine, theirs[:, 0].float(), rtol=1e-3, atol=1e-6)
-    torch.testing.assert_close(unit(mine), unit(theirs[:, 0].float()), rtol=0, atol=1e-4)
+    parity.agrees("occlusion", "captum", middle.name, mine, theirs[:, 0], why=f"window {window}, stride {stride}")
 
 
 def test_occlusion_refuses_windows_that_do_not_fit(tiny: TorchSplit, tiny_x: Tensor) -> None:
@@ -485,17 +500,23 @@ def test_gradcampp_variants(tiny: TorchSplit, tiny_x: Tensor) -> None:
     check(GradCAMpp(epsilon=0.5), tiny, tiny_x, 4 * (1 / 64) / (2 / 16 + 10 / 64 + 0.5) * A0)
 
 
-def test_gradcampp_torchcam_equals_torchcam(lite0: TorchSplit, vgg16: TorchSplit, images: Tensor) -> None:
+@pytest.mark.parity
+def test_gradcampp_torchcam_equals_torchcam(
+    lite0: TorchSplit, vgg16: TorchSplit, images: Tensor, parity: Parity
+) -> None:
     for split, layer in ((lite0, "bn2"), (vgg16, "features.29")):
         with torchcam.GradCAMpp(split.model, layer) as peer:
             scores = split.model(images[:1].clone().requires_grad_())
             theirs = peer(TARGET[0], scores, normalized=False)[0].detach()
         mine = preset("gradcampp_torchcam")(split, forward_to(split, images[:1]))
         assert unit(mine).amax() == 1
-        torch.testing.assert_close(unit(mine), unit(theirs), rtol=0, atol=1e-4)
+        parity.agrees("gradcampp_torchcam", "torchcam", split.name, mine, theirs)
 
 
-def test_gradcampp_gradcam_equals_grad_cam(lite0: TorchSplit, vgg16: TorchSplit, images: Tensor) -> None:
+@pytest.mark.parity
+def test_gradcampp_gradcam_equals_grad_cam(
+    lite0: TorchSplit, vgg16: TorchSplit, images: Tensor, parity: Parity
+) -> None:
     for split, layer in ((lite0, "bn2"), (vgg16, "features.29")):
         with PeerGradCAMpp(model=split.model, target_layers=[split.model.get_submodule(layer)]) as peer:
             peer(images[:1].clone().requires_grad_(), [ClassifierOutputTarget(TARGET[0])])
@@ -505,7 +526,10 @@ def test_gradcampp_gradcam_equals_grad_cam(lite0: TorchSplit, vgg16: TorchSplit,
             weight = torch.from_numpy(peer.get_cam_weights(None, None, None, A, g))  # its own min-max adds 1e-7
         theirs = (weight[:, :, None, None] * torch.from_numpy(A)).sum(1).relu()
         mine = preset("gradcampp_gradcam")(split, forward_to(split, images[:1]))
-        torch.testing.assert_close(unit(mine), unit(theirs), rtol=0, atol=1e-4)
+        parity.agrees("gradcampp_gradcam", "grad-cam", split.name, mine, theirs)
+        if split is lite0:  # 1e-6 is of g²'s own size there
+            own = preset("gradcampp")(split, forward_to(split, images[:1]))
+            parity.parts("gradcampp", "grad-cam", split.name, own, theirs, "adds 1e-6 to the denominator")
 
 
 def test_gradcampp_gradcam_s_epsilon_moves_maps(lite0: TorchSplit, images: Tensor) -> None:
@@ -524,15 +548,17 @@ def test_smoothgradcampp_torchcam(tiny: TorchSplit, tiny_x: Tensor) -> None:
     check(method, tiny, tiny_x, 4 / 18 * last[0].relu())
 
 
-def test_smoothgradcampp_torchcam_equals_torchcam(vgg16: TorchSplit, images: Tensor) -> None:
+@pytest.mark.parity
+def test_smoothgradcampp_torchcam_equals_torchcam(vgg16: TorchSplit, images: Tensor, parity: Parity) -> None:
     forward = forward_to(vgg16, images[:1])
     method = TorchCAMSmoothGradCAMpp(n=2)
     with torchcam.SmoothGradCAMpp(vgg16.model, "features.29", num_samples=2) as peer:
         peer._distrib = SameNoise(0.3 * normal(forward, [(0, 0), (0, 1)]))
         vgg16.model(images[:1])
         theirs = unit(peer(TARGET[0], normalized=False)[0].detach())
-    torch.testing.assert_close(unit(method(vgg16, forward)), theirs, rtol=0, atol=1e-4)
-    assert (theirs - unit(SmoothGradCAMpp(n=2)(vgg16, forward))).abs().amax() > 0.05
+    parity.agrees("smoothgradcampp_torchcam", "torchcam", vgg16.name, method(vgg16, forward), theirs)
+    why = "the last noisy sample's A and g make the map"
+    parity.parts("smoothgradcampp", "torchcam", vgg16.name, SmoothGradCAMpp(n=2)(vgg16, forward), theirs, why, 0.05)
 
 
 def test_smoothgradcampp_vendored(tiny: TorchSplit, tiny_x: Tensor) -> None:
