@@ -39,10 +39,14 @@ HINGED = ["integrated_gradients", "smoothgrad", "deconvolution", "guided_backpro
 # Smooth Grad-CAM++ divides by 2·mean(g²) + ΣA·mean(g³), which passes near 0 where noise turns a gradient's sign:
 # what another micro-batch changes in the last bit of g is magnified there.
 TOLERANCE = {
-    **dict.fromkeys(HINGED, 1e-2),
+    **dict.fromkeys(HINGED, 1e-3),
     "smoothgradcampp": 1e-3,
-    "smoothgradcampp_torchcam": 1e-3,
-    "smoothgradcampp_vendored": 0.05,  # each sample has such poles (its own test compares with the plain loop)
+    # these sum A·g³ over the map, which is negative more often (their own tests compare with the plain loop)
+    "smoothgradcampp_torchcam": 0.1,
+    "smoothgradcampp_vendored": 0.1,
+    "relevancecam": 1e-3,  # its seed sums to 0, so that large relevances cancel
+    "meaningful_perturbation": 1e-3,  # Adam divides by the gradient's size: rounding grows at every step
+    "extremal_perturbation": 1e-3,  # its smooth maximum has kinks
     "ablationcam": 1e-4,  # its weights are differences of nearly equal logits
 }
 

@@ -386,14 +386,18 @@ def test_options_are_checked() -> None:
 def test_integrated_gradients_equals_captum(exact: TorchSplit, small: Tensor, parity: Parity) -> None:
     theirs = captum(peers.IntegratedGradients(exact.model), small[:2], TARGET[:2], n_steps=4)
     mine = IntegratedGradients(n=4)(exact, forward_of(exact, small[:2], TARGET))
-    parity.agrees("integrated_gradients", "captum", exact.name, mine, theirs.abs().sum(1), why="Σ|colours|")
+    parity.agrees(
+        "integrated_gradients", "captum", exact.name, mine, theirs.abs().sum(1), why="sum of absolute colours"
+    )
 
 
 @pytest.mark.parity
 def test_integrated_gradients_equals_captum_on_vgg(small_vgg: TorchSplit, two: Tensor, parity: Parity) -> None:
     theirs = captum(peers.IntegratedGradients(small_vgg.model), two, TARGET[:2], n_steps=4)
     mine = IntegratedGradients(n=4)(small_vgg, forward_of(small_vgg, two, TARGET))
-    parity.agrees("integrated_gradients", "captum", small_vgg.name, mine, theirs.abs().sum(1), why="Σ|colours|")
+    parity.agrees(
+        "integrated_gradients", "captum", small_vgg.name, mine, theirs.abs().sum(1), why="sum of absolute colours"
+    )
 
 
 @pytest.mark.parity
@@ -433,7 +437,7 @@ def test_modified_relu_equals_captum(
     parity: Parity,
 ) -> None:
     theirs = captum(peer(copy.deepcopy(rectified.model)), small, TARGET)
-    why = "max |colours|, ReLU for ReLU6"
+    why = "max of absolute colours, ReLU for ReLU6"
     mine = method(rectified, forward_of(rectified, small, TARGET))
     parity.agrees(
         name,
@@ -451,7 +455,7 @@ def test_modified_relu_equals_captum(
         small_vgg.name,
         mine,
         theirs.abs().amax(1),
-        why="max |colours|",
+        why="max of absolute colours",
     )
 
 

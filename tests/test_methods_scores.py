@@ -245,7 +245,7 @@ class SameNoise:
 @pytest.mark.parity
 def test_sscam_parts_from_torchcam(lite0: TorchSplit, small: Tensor, parity: Parity) -> None:
     """With the same noise: theirs adds it to U(N(A)), scores constant channels, and takes a softmax of mean logits."""
-    split = cut(lite0.model, "blocks.0.0.bn2", replace(lite0.preprocess, resize=SIDE, crop=SIDE))  # 16 channels
+    split = cut(lite0.model, "blocks.0.0.bn2", replace(lite0.preprocess, resize=SIDE, crop=SIDE), name=lite0.name)
     forward, n = forward_to(split, small[:1]), 3
     K = forward.A.shape[1]
     copies = torch.arange(K * n)
@@ -296,7 +296,7 @@ def test_iscam_of_one_step_is_scorecam(middle: TorchSplit, small: Tensor) -> Non
 
 @pytest.mark.parity
 def test_iscam_parts_from_torchcam_which_adds_its_steps_up(lite0: TorchSplit, small: Tensor, parity: Parity) -> None:
-    split = cut(lite0.model, "blocks.0.0.bn2", replace(lite0.preprocess, resize=SIDE, crop=SIDE))  # 16 channels
+    split = cut(lite0.model, "blocks.0.0.bn2", replace(lite0.preprocess, resize=SIDE, crop=SIDE), name=lite0.name)
     forward, n = forward_to(split, small[:1]), 10
     with torchcam.ISCAM(split.model, "blocks.0.0.bn2", num_samples=n) as peer, torch.no_grad():
         split.model(small[:1])
