@@ -27,13 +27,13 @@ type: $(VENV)/.dev  ## mypy
 smoke: $(VENV)/.demo  ## the main job on two images
 	$(BIN)/python -m camsbench experiment=smoke
 
-methods: $(VENV)/.demo  ## the table of methods with counted passes, to results/methods.md
+methods: $(VENV)/.dev  ## the table of methods with counted passes, to results/methods.md
 	$(BIN)/python scripts/methods.py --output results/methods.md
 
 parity: $(VENV)/.dev  ## every method against other people's implementations, to results/parity.md
 	$(BIN)/python -m pytest -q -m parity --parity results/parity.md
 
-gallery: $(VENV)/.demo  ## all methods on four images, to results/all_methods/gallery.png
+gallery: $(VENV)/.dev  ## all methods on four images, to results/all_methods/gallery.png
 	$(BIN)/python -m camsbench experiment=all_methods
 
 clean:  ## remove the environment and the caches; runs under results/ stay
