@@ -66,9 +66,10 @@ def last_feature_map(model: nn.Module, graph: torch.fx.Graph, x: Tensor, name: s
     class Watch(torch.fx.Interpreter):
         def run_node(self, n: torch.fx.Node) -> object:
             out = super().run_node(n)
-            made = n.op.startswith("call_") and isinstance(out, Tensor)
-            if made and out.ndim == 4 and out.shape[0] == len(x) and out.shape[2] * out.shape[3] > 1:
-                last[:] = [n]
+            if n.op.startswith("call_") and isinstance(out, Tensor) and out.ndim == 4 and out.shape[0] == len(x):
+                pooled = out.shape[2] * out.shape[3] == 1 or out.shape[1] * out.shape[2] == 1  # channels first or last
+                if not pooled:
+                    last[:] = [n]
             return out
 
     with torch.no_grad():

@@ -43,6 +43,8 @@ def test_any_timm_and_torchvision_network_by_name() -> None:
     mobilenet = camsbench.load_model("timm/mobilenetv2_100", weights="random", device="cpu")
     assert mobilenet.features(torch.zeros(1, 3, 224, 224)).shape == (1, 1280, 7, 7)
     assert mobilenet.preprocess.crop == 224
+    convnext = camsbench.load_model("timm/convnext_atto", weights="random", device="cpu")  # its head is channels last
+    assert convnext.features(torch.zeros(1, 3, 224, 224)).shape == (1, 320, 7, 7)
 
 
 def test_the_preprocessing_is_that_of_the_published_weights() -> None:
