@@ -103,16 +103,14 @@ def evaluate(
     """
     chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
     result = _explained(method, split, x, target, ids, seed, protocol)
-    columns: dict[str, Any] = {}
     with torch.inference_mode(mode=False):
-        for metric in chosen:
-            columns |= {name: values.tolist() for name, values in metric(result).items()}
+        columns, _ = explaining.measure(chosen, result)
     return pd.DataFrame(
         {
             "image_id": list(ids) if ids is not None else [str(i) for i in range(len(x))],
             "target": result.forward.target.tolist(),
             "probability": result.forward.probability.tolist(),
-            **columns,
+            **{name: values.tolist() for name, values in columns.items()},
             "seconds": result.seconds / len(x),
             "degenerate": result.degenerate.tolist(),
         }

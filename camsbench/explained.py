@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Protocol
@@ -52,13 +52,24 @@ class Explained:
 class Metric(Protocol):
     """A measure of an explanation, per image and never averaged.
 
-    ``columns`` maps each column that it gives to the direction that is better (``"higher"`` or ``"lower"``); calling
-    it gives those columns, each a float tensor [B].
+    ``columns`` maps each column that it gives to the direction that is better (``"higher"`` or ``"lower"``). Calling
+    it gives those columns, each a float tensor [B] with NaN where it is not defined for an image, and, where it has
+    them, curves: float tensors [B,n] under names of their own.
     """
 
     columns: ClassVar[Mapping[str, str]]
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]: ...
+
+
+def measure(metrics: Iterable[Metric], explained: Explained) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The columns [B] and the curves [B,n] that metrics give of an explained batch."""
+    columns: dict[str, Tensor] = {}
+    curves: dict[str, Tensor] = {}
+    for metric in metrics:
+        for name, values in metric(explained).items():
+            (columns if values.ndim == 1 else curves)[name] = values
+    return columns, curves
 
 
 def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: Forward) -> Explained:
