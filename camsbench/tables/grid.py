@@ -9,7 +9,8 @@ def grid(lines: Sequence[Sequence[str]], left: int = 1) -> str:
     """A Markdown table whose first line is the head; the first ``left`` columns stand left, the others right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     shown = [
-        "| " + " | ".join(v.ljust(w) if i < left else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True)))
+        "| "
+        + " | ".join(v.ljust(w) if i < left else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True)))
         + " |"
         for line in lines
     ]
