@@ -53,7 +53,7 @@ def intervals(
 ) -> list[Interval]:
     """The interval of each statistic over the same resamples of ``n`` images."""
     if not statistics:
-        return []
+        return []  # and there may be no image either
     once = np.ones((1, n))
     drawn = replicates(statistics, n, seed, resamples)
     return [percentile(float(s(once)[0]), drawn[:, i], level) for i, s in enumerate(statistics)]
