@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from camsbench import explained as explaining
 from camsbench import scoring
+from camsbench.boxes import checked
 from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, Metric
-from camsbench.maps import SaliencyRule
+from camsbench.maps import SaliencyRule, size_of
 from camsbench.noise import stream_seeds
 from camsbench.runtime import choose_device, set_precision
 from camsbench.split import TorchSplit
@@ -93,26 +95,26 @@ def evaluate(
     ids: Sequence[str] | None = None,
     seed: int = 0,
     protocol: str = "rise",
+    boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> pd.DataFrame:
     """One row an image: target, probability, the metrics' columns in [0,1], seconds, degenerate.
 
-    Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects.
+    Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects. ``boxes`` holds, for each
+    image, a list (perhaps empty) of boxes (xmin, ymin, xmax, ymax) in pixels of ``x``, for the metrics that need them.
 
     Raises:
         CamsbenchError: as ``explain``.
     """
     chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
-    result = _explained(method, split, x, target, ids, seed, protocol)
-    columns: dict[str, Any] = {}
+    result = _explained(method, split, x, target, ids, seed, protocol, boxes)
     with torch.inference_mode(mode=False):
-        for metric in chosen:
-            columns |= {name: values.tolist() for name, values in metric(result).items()}
+        columns, _ = explaining.measure(chosen, result)
     return pd.DataFrame(
         {
             "image_id": list(ids) if ids is not None else [str(i) for i in range(len(x))],
             "target": result.forward.target.tolist(),
             "probability": result.forward.probability.tolist(),
-            **columns,
+            **{name: values.tolist() for name, values in columns.items()},
             "seconds": result.seconds / len(x),
             "degenerate": result.degenerate.tolist(),
         }
@@ -127,11 +129,13 @@ def _explained(
     ids: Sequence[str] | None,
     seed: int,
     protocol: str,
+    boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> Explained:
     if x.ndim != 4 or x.shape[1] != 3 or len(x) == 0 or not x.is_floating_point():
         raise CamsbenchError(f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,3,H,W]")
     if ids is not None and len(ids) != len(x):
         raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
+    known = () if boxes is None else checked(boxes, len(x), *size_of(x))
     explainer = _method(method) if isinstance(method, str) else method
     check_needs({str(method): explainer}, split.provides)
     rule = SaliencyRule(**_compose(f"protocol={protocol}").protocol.saliency)
@@ -139,7 +143,7 @@ def _explained(
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
         images = _outside_inference(x).detach().to(split.device, torch.float32)
         forward = scoring.forward(split, images, _targets(target, images, split.num_classes), seeds)
-        return explaining.explain(split, explainer, rule, forward)
+        return explaining.explain(split, explainer, rule, replace(forward, boxes=known))
 
 
 def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,12 +18,11 @@ from camsbench.loader import Batch, batches
 from camsbench.noise import stream_seeds
 from camsbench.pending import Pending, Task, pending, where
 from camsbench.report.saved import MapFolder
+from camsbench.rows import Measured, failed, measured
 from camsbench.store import RunFolder
 from camsbench.types import Forward, Split
 
 log = logging.getLogger(__name__)
-
-NOT_FINITE = "the map or the probability holds NaN or infinity"
 
 
 def run(job: Job, folder: RunFolder) -> None:
@@ -32,12 +31,13 @@ def run(job: Job, folder: RunFolder) -> None:
     maps = MapFolder(folder.path / "maps", job.gallery)
     with tqdm(total=todo.maps, unit="map", disable=None, desc=job.split.name) as bar:
         for block in _blocks(job, todo):
-            rows: list[dict[str, Any]] = []
+            rows, curves = [], []
             for batch in block:
                 for made in _batch_rows(job, todo, batch, maps):
-                    rows.extend(made)
-                    bar.update(len(made))
-            folder.write_part(rows, job.columns)
+                    rows.extend(made.rows)
+                    curves.extend(made.curves)
+                    bar.update(len(made.rows))
+            folder.write_part(rows, job.columns, curves)
     _draw_missing(job, folder, maps)
 
 
@@ -70,13 +70,13 @@ def _cut(places: list[int], size: int) -> list[list[int]]:
     return [places[i : i + size] for i in range(0, len(places), size)]
 
 
-def _batch_rows(job: Job, todo: Pending, batch: Batch, maps: MapFolder) -> Iterator[list[dict[str, Any]]]:
+def _batch_rows(job: Job, todo: Pending, batch: Batch, maps: MapFolder) -> Iterator[Measured]:
     """The rows of a batch, one method at a time."""
     for place, error in batch.failed.items():
         log.warning("%s", error)
-        yield [_row(job, job.records[place], task, error=error) for task in todo.tasks[place]]
+        yield failed(job, job.records[place], todo.tasks[place], error)
     for task, places, explained in _explained(job, todo, batch):
-        yield list(_explained_rows(job, task, explained, [job.records[place] for place in places]))
+        yield measured(job, task, explained, [job.records[place] for place in places])
         maps.save(task, places, job.records, explained.saliency)
 
 
@@ -86,6 +86,7 @@ def _explained(job: Job, todo: Pending, batch: Batch) -> Iterator[tuple[Task, li
         return
     for split in job.splits:
         shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
+        shared = replace(shared, boxes=batch.boxes)
         for name, method in job.methods.items():
             task = Task(split.layer, name)
             chosen = [i for i, place in enumerate(batch.places) if task in todo.tasks[place]]
@@ -103,38 +104,3 @@ def base_forward(job: Job, split: Split, pixels: Tensor, records: Sequence[Recor
         target = torch.tensor(classes, device=x.device)
     x = x.contiguous(memory_format=torch.channels_last)
     return scoring.forward(split, x, target, stream_seeds(job.seed, (r.image_id for r in records)))
-
-
-def _explained_rows(job: Job, task: Task, explained: Explained, records: Sequence[Record]) -> Iterator[dict[str, Any]]:
-    columns: dict[str, Tensor] = {}
-    for metric in job.metrics.values():
-        columns |= metric(explained)
-    forward = explained.forward
-    columns |= {
-        "target": forward.target,
-        "probability": forward.probability,
-        "degenerate": explained.degenerate,
-        "finite": explained.raw.flatten(1).isfinite().all(1) & forward.probability.isfinite(),
-    }
-    values = torch.stack([column.double() for column in columns.values()]).tolist()  # the one host copy
-    seconds = explained.seconds / len(records)
-    for i, record in enumerate(records):
-        cell = {key: column[i] for key, column in zip(columns, values, strict=True)}
-        finite, degenerate, target = bool(cell.pop("finite")), bool(cell.pop("degenerate")), int(cell.pop("target"))
-        if finite:
-            yield _row(job, record, task, target=target, degenerate=degenerate, seconds=seconds, **cell)
-        else:
-            yield _row(job, record, task, target=target, degenerate=degenerate, seconds=seconds, error=NOT_FINITE)
-
-
-def _row(job: Job, record: Record, task: Task, **values: Any) -> dict[str, Any]:
-    return {
-        "model": job.split.name,
-        "layer": task.layer,
-        "method": task.method,
-        "protocol": job.protocol,
-        "seed": job.seed,
-        "image_id": record.image_id,
-        "label": record.label,
-        **values,
-    }

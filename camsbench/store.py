@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from camsbench.data import Record
 from camsbench.errors import CamsbenchError
+from camsbench.parts import Parts, number, publish
 
 KEY = ("image_id", "method", "layer")
 HEAD = {
@@ -31,6 +31,11 @@ HEAD = {
     "probability": pa.float64(),
 }
 TAIL = {"seconds": pa.float64(), "degenerate": pa.bool_(), "error": pa.string()}
+CURVE = {
+    **{key: HEAD[key] for key in ("model", "layer", "method", "protocol", "seed", "image_id")},
+    "curve": pa.string(),  # such as insertion_curve
+    "y": pa.list_(pa.float64()),
+}
 
 
 def schema(columns: Iterable[str]) -> pa.Schema:
@@ -43,7 +48,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows_path = path / "rows"
+        self._rows = Parts(path / "rows")
+        self._curves = Parts(path / "curves")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -53,7 +59,7 @@ class RunFolder:
             CamsbenchError: another process runs in it, or it cannot be made.
         """
         try:
-            self.rows_path.mkdir(parents=True, exist_ok=True)
+            self._rows.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise CamsbenchError(
@@ -77,10 +83,11 @@ class RunFolder:
         environment = self._environment()
         if environment is not None:
             self._refuse_mixing(environment["identity"], identity)
-        elif any(self.parts()):
+        elif self.parts():
             raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
-        for left_over in self.rows_path.glob(".*.tmp"):
-            left_over.unlink()
+        last = self._rows.last()
+        for parts in (self._rows, self._curves):
+            parts.clean(last)
         sessions = [*(environment or {}).get("sessions", []), dict(session)]
         text = json.dumps({"identity": identity, "sessions": sessions}, indent=2)
         self.write_text("environment.json", text + "\n")
@@ -108,8 +115,8 @@ class RunFolder:
         self.write_text("manifest.csv", new.to_csv(index=False))
 
     def parts(self) -> list[Path]:
-        """The parquet parts, in the order in which they were written."""
-        return sorted(self.rows_path.glob("part-*.parquet"))
+        """The parts that hold rows, in the order in which they were written."""
+        return self._rows.paths()
 
     def done(self, good: bool = False) -> set[tuple[str, str, str]]:
         """(image_id, method, layer) of every row on disk, or of those without an error."""
@@ -120,11 +127,17 @@ class RunFolder:
             seen.update(zip(*(columns[key] for key in KEY), strict=True))
         return seen
 
-    def write_part(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-        """Write rows as the next part; they are all on disk, or none is."""
-        table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns))
-        numbers = [int(part.stem.removeprefix("part-")) for part in self.parts()]
-        self._publish_table(table, self.rows_path / f"part-{max(numbers, default=0) + 1:05d}.parquet")
+    def write_part(
+        self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], curves: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Write rows and their curves as the next part; they are all on disk, or none is.
+
+        The curves go first: those of a part whose rows never came are removed when the run goes on.
+        """
+        part = self._rows.last() + 1
+        if curves:
+            self._curves.write(pa.Table.from_pylist([dict(curve) for curve in curves], schema=pa.schema(CURVE)), part)
+        self._rows.write(pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns)), part)
 
     def forget_errors(self) -> None:
         """Take the rows of failed images off the disk, so that they are pending again."""
@@ -134,32 +147,32 @@ class RunFolder:
             if len(good) == len(table):
                 continue
             if len(good):
-                self._publish_table(good, part)
+                self._rows.write(good, number(part))
             else:
                 part.unlink()
 
     def rows(self) -> pd.DataFrame:
         """All rows, in the order of the manifest and of the methods' first appearance."""
-        parts = self.parts()
-        if not parts:
+        table = self._rows.read()
+        if table is None:
             raise CamsbenchError(f"{self.path} holds no rows yet: run python -m camsbench output={self.path} first")
-        rows = pa.concat_tables([pq.read_table(part) for part in parts]).to_pandas()
+        rows = table.to_pandas()
         place = pd.read_csv(self.path / "manifest.csv", dtype={"image_id": str}).reset_index().set_index("image_id")
         order = {method: i for i, method in enumerate(rows["method"].unique())}
         keys = pd.DataFrame({"m": rows["method"].map(order), "i": rows["image_id"].map(place["index"])})
         return rows.loc[keys.sort_values(["m", "i"], kind="stable").index].reset_index(drop=True)
 
+    def curves(self) -> pd.DataFrame:
+        """All curves, one a line: what identifies their row, the curve's name, and its values ``y``."""
+        table = self._curves.read()
+        return (pa.schema(CURVE).empty_table() if table is None else table).to_pandas()
+
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, atomically."""
         temporary = self.path / f".{name}.tmp"
         temporary.write_text(text)
-        _publish(temporary, self.path / name)
+        publish(temporary, self.path / name)
         return self.path / name
-
-    def _publish_table(self, table: pa.Table, final: Path) -> None:
-        temporary = self.rows_path / f".{final.name}.tmp"
-        pq.write_table(table, temporary)
-        _publish(temporary, final)
 
     def _environment(self) -> dict[str, Any] | None:
         path = self.path / "environment.json"
@@ -181,9 +194,3 @@ class RunFolder:
                 f"{self.path} holds a run with other settings ({said}{more}): choose another folder with output=, "
                 "or the old settings to go on"
             )
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    with temporary.open("rb+") as written:
-        os.fsync(written.fileno())
-    temporary.replace(final)

@@ -1,0 +1,73 @@
+"""Rows and curves of explained images: what is measured leaves the device here, in one copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from camsbench.config import Job
+from camsbench.data import Record
+from camsbench.explained import Explained, measure
+from camsbench.pending import Task
+
+NOT_FINITE = "the map or the probability holds NaN or infinity"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows, one an image and method, and the curves that belong to them (see ``camsbench.store``)."""
+
+    rows: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
+
+
+def failed(job: Job, record: Record, tasks: Sequence[Task], error: str) -> Measured:
+    """The rows of an image that could not be read."""
+    return Measured([_identified(job, record, task) | {"label": record.label, "error": error} for task in tasks])
+
+
+def measured(job: Job, task: Task, explained: Explained, records: Sequence[Record]) -> Measured:
+    """The rows and curves of a batch under one method; an image whose map is not finite gets an error instead."""
+    columns, curves = measure(job.metrics.values(), explained)
+    forward = explained.forward
+    columns |= {
+        "target": forward.target,
+        "probability": forward.probability,
+        "degenerate": explained.degenerate,
+        "finite": explained.raw.flatten(1).isfinite().all(1) & forward.probability.isfinite(),
+    }
+    together = [column[:, None].double() for column in columns.values()] + [c.double() for c in curves.values()]
+    host = torch.cat(together, 1).tolist()  # the one host copy
+    seconds = explained.seconds / len(records)
+    made = Measured()
+    for record, values in zip(records, host, strict=True):
+        cell = dict(zip(columns, values, strict=False))
+        finite, degenerate, target = bool(cell.pop("finite")), bool(cell.pop("degenerate")), int(cell.pop("target"))
+        head = _identified(job, record, task)
+        row = head | {"label": record.label, "target": target, "degenerate": degenerate, "seconds": seconds}
+        if not finite:
+            made.rows.append(row | {"error": NOT_FINITE})
+            continue
+        made.rows.append(row | cell)
+        start = len(columns)
+        for name, curve in curves.items():
+            stop = start + curve.shape[1]
+            made.curves.append(head | {"curve": name, "y": values[start:stop]})
+            start = stop
+    return made
+
+
+def _identified(job: Job, record: Record, task: Task) -> Row:
+    return {
+        "model": job.split.name,
+        "layer": task.layer,
+        "method": task.method,
+        "protocol": job.protocol,
+        "seed": job.seed,
+        "image_id": record.image_id,
+    }
