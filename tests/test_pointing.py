@@ -109,7 +109,7 @@ def test_the_tolerance_is_a_distance_that_must_stay_below_it(tiny: TorchSplit) -
 
 def torchray_hit(saliency: Tensor, boxes: list[tuple[int, int, int, int]], tolerance: int) -> int:
     """The rule of TorchRay's ``PointingGame.evaluate``, of VOC's inclusive boxes, pixel by pixel."""
-    height, width = saliency.shape
+    width = saliency.shape[1]
     place = int(torch.argmax(saliency.view(-1)))
     u, v = place % width, place // width
     for x0, y0, x1, y1 in boxes:  # VOC: 1-based, the last pixel included

@@ -83,12 +83,11 @@ def test_a_run_times_each_image_and_keeps_every_repeat(tmp_path: Path) -> None:
     assert len(rows) == 6
     keys = ["method", "image_id"]
     for column in ("time", "time_plain"):
-        runs = curves[curves["curve"] == f"{column}_runs"].set_index(keys)["y"]
-        medians = rows.set_index(keys)[column]
-        assert sorted(runs.index) == sorted(medians.index)
-        for key, repeats in runs.items():
-            assert 0 < min(repeats) <= medians[key] <= max(repeats) < 60
-            assert medians[key] == pytest.approx(sum(repeats) / 2)  # of two
+        both = rows.merge(curves[curves["curve"] == f"{column}_runs"], on=keys)
+        assert len(both) == 6
+        for median, repeats in zip(both[column], both["y"], strict=True):
+            assert 0 < min(repeats) <= median <= max(repeats) < 60
+            assert median == pytest.approx(sum(repeats) / 2)  # of two
 
 
 @pytest.mark.parametrize(
