@@ -6,14 +6,18 @@ a conjugate gradient, preconditioned by a multigrid cycle, solves all images of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TOLERANCE = 1e-5  # largest residual, in the image's unit; on real images that leaves pixels within 1e-3 (tested)
-MOST_STEPS = 100  # real holes need 6 to 16
+TOLERANCE = (
+    1e-5  # largest residual, in the image's unit: pixels within 7e-4 of the exact ones at 90 % removed (measured)
+)
+MOST_STEPS = 100  # holes of real saliencies take 6 to 16
 COARSEST = 4  # pixels along a side below which a hole is not halved any more
 
 NEIGHBOURS = torch.tensor([[1.0, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
@@ -101,22 +105,31 @@ def _cycle(residual: Tensor, holes: list[Hole]) -> Tensor:
 
 
 def _neighbours(u: Tensor) -> Tensor:
-    return _planewise(F.conv2d, u, NEIGHBOURS, padding=1)
+    return _planewise(F.conv2d, u, _kernels(u.device, u.dtype)[0], padding=1)
 
 
 def _halve(u: Tensor) -> Tensor:
-    return _planewise(F.conv2d, F.pad(u, (1, 1 + u.shape[-1] % 2, 1, 1 + u.shape[-2] % 2)), HALVING, stride=2)
+    padded = F.pad(u, (1, 1 + u.shape[-1] % 2, 1, 1 + u.shape[-2] % 2))
+    return _planewise(F.conv2d, padded, _kernels(u.device, u.dtype)[1], stride=2)
 
 
 def _double(u: Tensor, like: Tensor) -> Tensor:
-    doubled = _planewise(F.conv_transpose2d, u, 4 * HALVING, stride=2, padding=1)
+    doubled = _planewise(F.conv_transpose2d, u, 4 * _kernels(u.device, u.dtype)[1], stride=2, padding=1)
     return doubled[..., : like.shape[-2], : like.shape[-1]]
 
 
-def _planewise(convolve: object, u: Tensor, kernel: Tensor, **options: int) -> Tensor:
+@lru_cache
+def _kernels(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The two kernels [1,1,k,k], sent to a device once."""
+    with torch.inference_mode(mode=False):
+        first, second = (kernel.to(device, dtype)[None, None] for kernel in (NEIGHBOURS, HALVING))
+    return first, second
+
+
+def _planewise(convolve: Callable[..., Tensor], u: Tensor, kernel: Tensor, **options: int) -> Tensor:
     """A convolution of each plane of ``u`` [m,C,h,w] by one kernel."""
     planes = u.reshape(-1, 1, *u.shape[-2:])
-    out: Tensor = convolve(planes, kernel.to(u)[None, None], **options)  # type: ignore[operator]
+    out = convolve(planes, kernel, **options)
     return out.view(*u.shape[:2], *out.shape[-2:])
 
 

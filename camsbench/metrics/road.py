@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camsbench.explained import Explained
 from camsbench.imputation import impute_linearly
-from camsbench.metrics.curves import pixel_rank
+from camsbench.metrics.ranking import pixel_rank
 from camsbench.noise import branch, normal_at
 from camsbench.scoring import score_inputs
 from camsbench.types import Forward
@@ -92,7 +92,7 @@ class ROAD:
         if self.ties == "threshold":
             order = torch.cat([saliency, 1 - saliency], 1)
             return order, _quantiles(order.flatten(2), shares)
-        rank = pixel_rank(saliency).view(-1, 1, *saliency.shape[2:])
+        rank = pixel_rank(saliency)
         total = rank[0].numel()
         order = torch.cat([total - 1 - rank, rank], 1)
         kept = (
