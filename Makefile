@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type smoke methods parity gallery clean
+.PHONY: help demo test lint type smoke methods parity gallery audit plan clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(VENV)/.demo  ## install, run eight methods on real images, print the table and where the report lies
 	$(BIN)/python -m camsbench experiment=demo
@@ -35,6 +35,42 @@ parity: $(VENV)/.dev  ## every method against other people's implementations, to
 
 gallery: $(VENV)/.dev  ## all methods on four images, to results/all_methods/gallery.png
 	$(BIN)/python -m camsbench experiment=all_methods
+
+# The papers' tables and figures. SMOKE=1 runs the same on the embedded network and images; ARGS adds options.
+REAL = $(if $(DATA),'data.root="$(DATA)"')
+EXPERIMENT = $(BIN)/python -m camsbench experiment=$(subst -,_,$@) $(if $(SMOKE),smoke=true,$(REAL)) $(ARGS)
+
+reciprocam-table1: $(VENV)/.demo  ## six networks, five methods, seven metrics: DATA=/path/to/ILSVRC2012 or SMOKE=1
+	$(EXPERIMENT)
+
+reciprocam-table2: $(VENV)/.demo  ## the time of five methods on ResNet-50
+	$(EXPERIMENT)
+
+reciprocam-layers: $(VENV)/.demo  ## quality and time against the depth of the cut
+	$(EXPERIMENT)
+
+abscam-table2: $(VENV)/.demo  ## drop, increase, insertion and deletion of seven methods on VGG16
+	$(EXPERIMENT)
+
+abscam-table3: $(VENV)/.demo  ## pointing game and time
+	$(EXPERIMENT)
+
+abscam-readings: $(VENV)/.demo  ## the ways to read Abs-CAM, side by side
+	$(EXPERIMENT)
+
+FIGURES := $(addprefix abscam-figure,2 3 4 5 6 7) $(addprefix reciprocam-figure,1 3 4 5)
+.PHONY: reciprocam-table1 reciprocam-table2 reciprocam-layers abscam-table2 abscam-table3 abscam-readings figures $(FIGURES)
+
+$(FIGURES): $(VENV)/.demo
+	$(EXPERIMENT)
+
+figures: $(FIGURES)  ## abscam-figure2 to 7 and reciprocam-figure1, 3, 4, 5, each also a target of its own
+
+audit: $(VENV)/.demo  ## what the printed numbers of both papers imply, to results/audit.md
+	$(BIN)/python -m camsbench.audit --output results/audit.md
+
+plan: $(VENV)/.demo  ## passes and hours of ReciproCAM's Table 1, before any work; ARGS=... for another run
+	$(BIN)/python -m camsbench.plan $(or $(ARGS),experiment=reciprocam_table1)
 
 clean:  ## remove the environment and the caches; runs under results/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

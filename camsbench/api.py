@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from camsbench import explained as explaining
 from camsbench import scoring
+from camsbench.boxes import checked
 from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, Metric
-from camsbench.maps import SaliencyRule
+from camsbench.maps import SaliencyRule, size_of
 from camsbench.noise import stream_seeds
 from camsbench.runtime import choose_device, set_precision
 from camsbench.split import TorchSplit
@@ -93,17 +95,19 @@ def evaluate(
     ids: Sequence[str] | None = None,
     seed: int = 0,
     protocol: str = "rise",
+    boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> pd.DataFrame:
     """One row an image: target, probability, the metrics' columns in [0,1], seconds, degenerate.
 
-    Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects.
+    Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects. ``boxes`` holds, for each
+    image, a list (perhaps empty) of boxes (xmin, ymin, xmax, ymax) in pixels of ``x``, for the metrics that need them.
 
     Raises:
         CamsbenchError: as ``explain``.
     """
     chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
     check_needs(dict(zip(map(str, metrics), chosen, strict=True)), split.provides, "metric")
-    result = _explained(method, split, x, target, ids, seed, protocol)
+    result = _explained(method, split, x, target, ids, seed, protocol, boxes)
     with torch.inference_mode(mode=False):
         columns, _ = explaining.measure(chosen, result)
     return pd.DataFrame(
@@ -126,11 +130,13 @@ def _explained(
     ids: Sequence[str] | None,
     seed: int,
     protocol: str,
+    boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> Explained:
     if x.ndim != 4 or x.shape[1] != 3 or len(x) == 0 or not x.is_floating_point():
         raise CamsbenchError(f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,3,H,W]")
     if ids is not None and len(ids) != len(x):
         raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
+    known = () if boxes is None else checked(boxes, len(x), *size_of(x))
     explainer = _method(method) if isinstance(method, str) else method
     check_needs({str(method): explainer}, split.provides)
     rule = SaliencyRule(**_compose(f"protocol={protocol}").protocol.saliency)
@@ -138,7 +144,7 @@ def _explained(
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
         images = _outside_inference(x).detach().to(split.device, torch.float32)
         forward = scoring.forward(split, images, _targets(target, images, split.num_classes), seeds)
-        return explaining.explain(split, explainer, rule, forward)
+        return explaining.explain(split, explainer, rule, replace(forward, boxes=known))
 
 
 def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:

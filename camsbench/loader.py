@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
@@ -32,10 +32,11 @@ class Batch:
     pixels: Tensor | None  # uint8 [B,3,H,W]; None when nothing was readable
     places: list[int]
     failed: dict[int, str]
+    boxes: tuple[tuple[Box, ...], ...]  # of the readable images, in their pixels
 
     def pin_memory(self) -> Batch:
         pixels = None if self.pixels is None else self.pixels.pin_memory()
-        return Batch(pixels, self.places, self.failed)
+        return replace(self, pixels=pixels)
 
 
 def read(record: Record, preprocess: Preprocess) -> Picture:
@@ -87,7 +88,7 @@ class _Pictures(Dataset[tuple[int, Picture]]):
 
 
 def _collate(items: list[tuple[int, Picture]]) -> Batch:
-    read_ones = [(place, picture.pixels) for place, picture in items if picture.pixels is not None]
-    pixels = torch.stack([p for _, p in read_ones]) if read_ones else None
+    read_ones = [(place, p.pixels, tuple(p.boxes)) for place, p in items if p.pixels is not None]
+    pixels = torch.stack([p for _, p, _ in read_ones]) if read_ones else None
     failed = {place: picture.error for place, picture in items if picture.error is not None}
-    return Batch(pixels, [place for place, _ in read_ones], failed)
+    return Batch(pixels, [place for place, _, _ in read_ones], failed, tuple(boxes for _, _, boxes in read_ones))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -85,6 +86,7 @@ def _explained(job: Job, todo: Pending, batch: Batch) -> Iterator[tuple[Task, li
         return
     for split in job.splits:
         shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
+        shared = replace(shared, boxes=batch.boxes)
         for name, method in job.methods.items():
             task = Task(split.layer, name)
             chosen = [i for i, place in enumerate(batch.places) if task in todo.tasks[place]]

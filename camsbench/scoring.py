@@ -7,7 +7,9 @@ the device just before they are scored, and scores them. So memory does not grow
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -17,6 +19,27 @@ from camsbench.types import Forward, Split
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
 """``(image[m], copy[m]) -> [m,...]``: copy ``copy[j]`` of image ``image[j]`` of the batch, for j < m."""
+
+_PLAIN = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Exact short cuts are off inside the block: every copy is passed, those too whose score is known without.
+
+    The maps stay the same, up to the rounding of micro-batches of other sizes: what a short cut saves is all that
+    changes.
+    """
+    before = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(before)
+
+
+def short_cuts() -> bool:
+    """Whether a method may replace passes by arithmetic that gives the same scores: not inside ``plain``."""
+    return not _PLAIN.get()
 
 
 def forward(split: Split, x: Tensor, target: Tensor | None, seeds: tuple[int, ...]) -> Forward:
@@ -37,7 +60,7 @@ def score_inputs(
 ) -> Tensor:
     """Softmax probability (or logit) of ``target`` [B] for ``copies`` copies [3,H,W] of each image: [B,copies].
 
-    ``keep`` [B,copies] says which copies to score; the others get 0 and cost no pass.
+    ``keep`` [B,copies] says which copies to score; the others get 0, and outside ``plain`` they cost no pass.
     """
     return _score(split.logits, split.micro_batch, perturb, copies, target, keep, probability)
 
@@ -67,7 +90,7 @@ def _score(
     keep: Tensor | None,
     probability: bool,
 ) -> Tensor:
-    if keep is None:
+    if keep is None or not short_cuts():
         index = torch.arange(len(target) * copies, device=target.device)
     else:
         index = keep.flatten().nonzero().squeeze(1)
@@ -81,7 +104,8 @@ def _score(
     scores = torch.zeros(len(target) * copies, device=target.device)
     if len(index):
         scores[index] = in_micro_batches(budget, len(index), work)
-    return scores.view(len(target), copies)
+    scores = scores.view(len(target), copies)
+    return scores if keep is None else torch.where(keep, scores, 0)
 
 
 def head_gradient(split: Split, A: Tensor, target: Tensor, probability: bool = False) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camsbench.microbatch import MicroBatch
-from camsbench.preprocess import Preprocess
+from camsbench.preprocess import Box, Preprocess
 
 
 class Split(Protocol):
@@ -57,6 +57,7 @@ class Forward:
     logits: Tensor  # [B,C]
     target: Tensor  # [B] the class that is explained
     seeds: tuple[int, ...]  # one random stream an image, keyed on (seed, image id)
+    boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
 
     @property
     def probability(self) -> Tensor:
@@ -75,6 +76,7 @@ class Forward:
             logits=self.logits[index],
             target=self.target[index],
             seeds=tuple(self.seeds[i] for i in index),
+            boxes=tuple(self.boxes[i] for i in index) if self.boxes else (),
         )
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from camsbench import scoring
 from camsbench.cost import counted
+from camsbench.methods.ablationcam import AblationCAM
+from camsbench.methods.abscam import AbsCAM
 from camsbench.methods.gradcam import GradCAM
+from camsbench.methods.groupcam import GroupCAM
+from camsbench.methods.iscam import ISCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
-from camsbench.split import TorchSplit
-from camsbench.types import Explainer
+from camsbench.methods.sscam import SSCAM
+from camsbench.split import TorchSplit, cut
+from camsbench.types import Explainer, Forward
 
 
 @pytest.mark.parametrize(
@@ -35,6 +42,43 @@ def test_constant_channels_cost_no_pass(tiny: TorchSplit, tiny_x: Tensor) -> Non
     with counted(tiny) as passes:
         ScoreCAM()(tiny, base)
     assert passes.forward == 1
+
+
+@pytest.fixture(scope="module")
+def small(lite0: TorchSplit, images: Tensor) -> tuple[TorchSplit, Forward]:
+    """EfficientNet-Lite0 cut at 240 channels of 4x4, some of them constant, and the pass of one real image."""
+    split = cut(lite0.model, "blocks.3.0.bn2", replace(lite0.preprocess, resize=64, crop=64), name="lite0")
+    x = torch.nn.functional.interpolate(images[2:3], (64, 64), mode="area")
+    return split, scoring.forward(split, x, None, (7,))
+
+
+@pytest.mark.parametrize(
+    ("method", "masks", "copies", "once"),
+    [
+        (ScoreCAM(), 240, 1, 0),
+        (ScoreCAM(weight="softmax_over_channels"), 240, 1, 1),  # the black image
+        (SSCAM(n=2), 240, 2, 0),
+        (ISCAM(n=2), 240, 2, 0),
+        (AbsCAM(), 240, 1, 0),
+        (GroupCAM(groups=120), 120, 1, 1),  # the blurred image
+        (AblationCAM(), 240, 1, 0),
+    ],
+)
+def test_plain_costs_every_channel_and_gives_the_same_map(
+    method: Explainer, masks: int, copies: int, once: int, small: tuple[TorchSplit, Forward]
+) -> None:
+    split, base = small
+    maps = method.maps(split, base) if isinstance(method, GroupCAM) else base.A
+    constant = sum(len(set(values)) == 1 for values in maps[0].flatten(1).tolist())
+    assert constant >= 2
+    with counted(split) as quick:
+        raw = method(split, base)
+    with scoring.plain(), counted(split) as every:
+        raw_plain = method(split, base)
+    assert quick.head - quick.backward == copies * (masks - constant) + once  # a gradient passes the head once itself
+    assert every.head - every.backward == copies * masks + once
+    assert every.features == (0 if isinstance(method, AblationCAM) else every.head - every.backward)
+    torch.testing.assert_close(raw_plain, raw, rtol=1e-4, atol=1e-6 * float(raw.abs().max()))
 
 
 def test_the_uncut_model_counts_too_and_nothing_stays_behind(tiny: TorchSplit, tiny_x: Tensor) -> None:

@@ -31,13 +31,15 @@ def test_curves_come_back_with_what_identifies_their_row(tmp_path: Path) -> None
     folder.write_part([row("a", insertion=0.5)], ["insertion"], [curve("a", [0.0, 0.5, 1.0])])
     found = folder.curves()
     assert list(found.columns) == list(CURVE)
-    assert found["image_id"].tolist() == ["a"] and found["y"][0].tolist() == [0.0, 0.5, 1.0]
+    assert found["image_id"].tolist() == ["a"]
+    assert found["y"][0].tolist() == [0.0, 0.5, 1.0]
 
 
 def test_a_run_without_curves_has_an_empty_table_of_them(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     folder.write_part([row("a", drop=0.5)], ["drop"])
-    assert folder.curves().empty and list(folder.curves().columns) == list(CURVE)
+    assert folder.curves().empty
+    assert list(folder.curves().columns) == list(CURVE)
     assert not (tmp_path / "curves").exists()
 
 
@@ -53,4 +55,5 @@ def test_an_image_that_failed_has_no_curve_to_forget(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     folder.write_part([row("a", insertion=0.5), row("b", error="bad")], ["insertion"], [curve("a", [0.0, 1.0])])
     folder.forget_errors()
-    assert folder.done() == {("a", "gradcam", "l")} and len(folder.curves()) == 1
+    assert folder.done() == {("a", "gradcam", "l")}
+    assert len(folder.curves()) == 1

@@ -1,0 +1,110 @@
+"""A table or a figure of a paper: its cells, run one after another, and what is made of them together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from camsbench import session
+from camsbench.config import compose_config
+from camsbench.errors import CamsbenchError
+from camsbench.session import Outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of an experiment: a network under a protocol, with the methods that the experiment gives it there."""
+
+    name: str  # such as resnet50-poppi, the name of its folder
+    config: DictConfig
+
+
+def folder(cfg: DictConfig) -> Path:
+    """Where an experiment's runs and its table lie: ``output``, or its name under ``results/``."""
+    if cfg.output:
+        return Path(cfg.output).expanduser()
+    return Path("results/smoke" if cfg.smoke else "results") / str(cfg.name)
+
+
+def cells(cfg: DictConfig, overrides: Sequence[str]) -> list[Cell]:
+    """The runs of an experiment, from its YAML's ``cells`` and what the user chose on top of it.
+
+    A cell is a list of overrides. What the user gives (``overrides``, with ``experiment=NAME`` among them) selects the
+    cells that make this very choice; where none does, it takes the place of theirs in all of them, and of the settings
+    below it: ``model=resnet50`` leaves the cells of one network, ``protocol=rise`` runs all of them under another
+    protocol. Cells that become the same run once.
+
+    Raises:
+        CamsbenchError: the experiment has no such cells, or an override does not fit one of them.
+    """
+    kind = "smoke" if cfg.smoke else "full"
+    listed = (cfg.cells or {}).get(kind)
+    if not listed:
+        raise CamsbenchError(f"smoke={str(cfg.smoke).lower()}: this experiment has no {kind} cells")
+    user, found = _by_key(overrides), [_by_key(cell) for cell in listed]
+    for key, line in user.items():
+        made = [cell for cell in found if cell.get(key) == line]
+        found = made or [{k: v for k, v in cell.items() if not k.startswith(f"{key}.")} for cell in found]
+    distinct = dict.fromkeys(tuple({**cell, **user}.values()) for cell in found)
+    return _named([_compose(lines) for lines in distinct], folder(cfg))
+
+
+def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
+    """Run every cell, or go on with it, then make the experiment's table and figure.
+
+    A cell that fails is reported and the others go on.
+
+    Raises:
+        CamsbenchError: all cells failed.
+    """
+    planned = cells(cfg, overrides)
+    done: list[Outcome] = []
+    failed: dict[str, list[str]] = {}
+    for number, cell in enumerate(planned, 1):
+        log.warning("cell %d of %d: %s", number, len(planned), cell.name)
+        try:
+            done.append(session.execute(cell.config))
+        except CamsbenchError as error:
+            failed.setdefault(str(error), []).append(cell.name)
+    said = [f"{error} ({', '.join(names)})" for error, names in failed.items()]
+    if not done:
+        raise CamsbenchError("; ".join(said))
+    for sentence in said:
+        log.error("%s", sentence)
+    report = made(cfg, [cell.config for cell in planned], done)
+    return Outcome(folder(cfg), pd.concat([o.summary for o in done]), report, sum(o.errors for o in done), len(said))
+
+
+def _by_key(overrides: Sequence[str]) -> dict[str, str]:
+    """Overrides by what they set; the last one wins."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return {override.key_or_group: str(override.input_line) for override in parsed}
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    try:
+        cfg = compose_config(overrides)
+    except Exception as error:  # Hydra's own sentences name the choices
+        raise CamsbenchError(" ".join(str(error).split())) from error
+    cfg.cells = None
+    return cfg
+
+
+def _named(configs: list[DictConfig], top: Path) -> list[Cell]:
+    """Each configuration with a name of its own and its folder below ``top``."""
+    made: dict[str, Cell] = {}
+    for cfg in configs:
+        plain = name = f"{cfg.model.name}-{cfg.protocol.name}"
+        number = 2
+        while name in made:
+            name, number = f"{plain}-{number}", number + 1
+        cfg.output = str(top / name)
+        made[name] = Cell(name, cfg)
+    return list(made.values())

@@ -1,0 +1,87 @@
+"""Boxes on their way from the data, or from a caller, to the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+import camsbench
+from camsbench import CamsbenchError, data, scoring
+from camsbench.boxes import Boxes, checked
+from camsbench.config import build, compose_config
+from camsbench.explained import Explained
+from camsbench.loader import batches, read
+from camsbench.runner import run
+from camsbench.split import TorchSplit
+from camsbench.store import RunFolder
+
+
+@dataclass
+class Seen:
+    """A metric that notes the boxes it is given."""
+
+    columns: ClassVar[Mapping[str, str]] = {"seen": "higher"}
+    boxes: list[Boxes] = field(default_factory=list)
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        self.boxes.append(explained.forward.boxes)
+        return {"seen": torch.zeros(len(explained.raw))}
+
+
+def test_an_unreadable_image_does_not_shift_the_boxes_of_the_others(lite0: TorchSplit, tmp_path: Path) -> None:
+    samples = data.samples()
+    broken = replace(samples[1], path=tmp_path / "none.jpg")
+    (batch,) = batches([samples[0], broken, samples[2]], [[0, 1, 2]], lite0.preprocess, 0, pin=False)
+    assert batch.places == [0, 2]
+    assert batch.boxes == tuple(tuple(read(samples[i], lite0.preprocess).boxes) for i in (0, 2))
+
+
+def test_every_metric_of_a_run_sees_the_boxes_of_its_images(tmp_path: Path) -> None:
+    choices = ["method=[gradcam,fakecam]", "data.limit=4", "++limits.fakecam=3", "runtime.batch_size=2"]
+    seen = Seen()
+    job = build(compose_config([*choices, "runtime.device=cpu", "runtime.workers=0"]))
+    job = replace(job, metrics={"seen": seen})
+    folder = RunFolder(tmp_path)
+    with folder.locked():
+        run(job, folder)
+    carried = [tuple(read(record, job.split.preprocess).boxes) for record in job.records]
+    assert all(carried)
+    assert seen.boxes == [(carried[0], carried[1])] * 2 + [(carried[2], carried[3]), (carried[2],)]
+
+
+def test_selecting_images_selects_their_boxes(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    forward = scoring.forward(tiny, tiny_x.expand(3, -1, -1, -1), None, (0, 1, 2))
+    assert forward.select([2]).boxes == ()  # unknown stays unknown
+    boxes: Boxes = (((0, 0, 1, 1),), (), ((1, 1, 2, 2), (0, 1, 1, 2)))
+    assert replace(forward, boxes=boxes).select([2, 1]).boxes == (boxes[2], boxes[1])
+
+
+def test_a_caller_s_boxes_are_clipped_and_those_outside_dropped(lite0: TorchSplit, images: Tensor) -> None:
+    seen = Seen()
+    given = [[(-5, 10, 300, 20.5), (224, 0, 230, 5)], torch.tensor([[1, 2, 3, 4]])]
+    camsbench.evaluate("fakecam", lite0, images[:2], metrics=[seen], boxes=given)  # type: ignore[list-item]
+    camsbench.evaluate("fakecam", lite0, images[:2], metrics=[seen])
+    assert seen.boxes == [(((0, 10, 224, 20.5),), ((1, 2, 3, 4),)), ()]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "sentence"),
+    [
+        ([[]], r"boxes must hold one list of boxes for each of the 2 images"),
+        ([1.0, 2.0], r"boxes must hold one list of boxes for each of the 2 images"),
+        ([[], [(1, 2, 3)]], r"boxes\[1\] holds \(1, 2, 3\): give each box as \(xmin, ymin, xmax, ymax\)"),
+        ([[(5, 0, 5, 9)], []], r"boxes\[0\] .* xmin < xmax"),
+        ([[(0, float("nan"), 5, 9)], []], r"boxes\[0\]"),
+        ([[7], []], r"boxes\[0\] holds 7"),
+        ([[("a", 0, 1, 1)], []], r"boxes\[0\]"),
+    ],
+)
+def test_boxes_that_are_none_are_refused(boxes: Any, sentence: str) -> None:
+    with pytest.raises(CamsbenchError, match=sentence):
+        checked(boxes, 2, 224, 224)
