@@ -232,7 +232,8 @@ def _records(node: DictConfig) -> list[data.Record]:
 
 
 def _splits(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
-    changes = {key: cfg.protocol[key] for key in ("resize", "crop") if cfg.protocol[key] is not None}
+    protocol = _plain(cfg.protocol)
+    changes = {key: protocol[key] for key in ("resize", "crop") if protocol[key] is not None}
     if cfg.model.fuse not in FUSES:
         raise CamsbenchError(f"model.fuse={cfg.model.fuse}: choose mean, or null for a row a layer")
     try:

@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run lies and what it gave."""
+    """Where a run, or an experiment of several, lies and what it gave."""
 
     path: Path
     summary: pd.DataFrame
-    report: str  # summary.md
-    errors: int
+    report: str  # summary.md, or table.md
+    errors: int  # rows of images that failed
+    failed: int = 0  # runs that could not be done
 
 
 def execute(cfg: DictConfig) -> Outcome:

@@ -1,4 +1,4 @@
-"""Rows to a summary: the only place where anything is averaged."""
+"""Rows to the summary of a run: one line a method."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from camsbench.metrics.adcc import harmonic
 from camsbench.store import HEAD, TAIL
+from camsbench.tables.grid import grid
 
 SHORT = {  # the names and the order of the papers' columns
     "drop": "Drop",
@@ -60,12 +61,4 @@ def markdown(summary: pd.DataFrame, better: Mapping[str, str]) -> str:
     titles = {c: SHORT.get(c, c) + ARROWS[ways[c]] for c in shown.columns if c in ways}
     shown = shown.rename(columns={**COUNTS, **titles})
     cells = [list(shown.columns), *([str(v) for v in line] for line in shown.itertuples(index=False))]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = [
-        "| "
-        + " | ".join(v.ljust(w) if i == 0 else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True)))
-        + " |"
-        for line in cells
-    ]
-    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return grid(cells)

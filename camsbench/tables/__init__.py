@@ -1,0 +1,5 @@
+"""Rows to tables: the only room where anything is averaged, compared with a paper, or tested."""
+
+from camsbench.tables.summary import markdown, summarise
+
+__all__ = ["markdown", "summarise"]
