@@ -26,9 +26,10 @@ from camsbench.weights import ModelSpec, is_path
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
-SELECTION = ("subset", "shuffle", "limit")
+SELECTION = ("subset", "shuffle", "limit", "classes", "per_class")
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
+NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,10 @@ def build(cfg: DictConfig) -> Job:
     splits = _splits(cfg, runtime)
     split = splits[0]
     check_needs(methods, split.provides)
+    check_needs(metrics, split.provides if cfg.model.fuse is None else frozenset(), "metric")
+    for metric in metrics.values():
+        if hasattr(metric, "labels"):
+            metric.labels(split)  # sanity checks: refuses the name of a layer that the network does not have
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(split, layer="+".join(s.layer for s in splits))]
@@ -136,13 +141,18 @@ def measures(cfg: DictConfig) -> dict[str, Metric]:
     return _instantiate_group(cfg, "metric")
 
 
-def check_needs(methods: Mapping[str, Explainer], provides: frozenset[str]) -> None:
-    """Refuse methods that ask more of a split than it provides."""
-    for name, method in methods.items():
-        lacking = sorted(method.needs - provides)
+def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[str], group: str = "method") -> None:
+    """Refuse methods, or metrics, that ask more of a split than it provides.
+
+    A metric may say in ``needs`` what it asks. Fused layers (``model.fuse``) provide metrics with nothing: there is
+    no one network cut at one layer behind their map.
+    """
+    for name, one in chosen.items():
+        lacking = sorted(getattr(one, "needs", frozenset()) - provides)
         if lacking:
             raise CamsbenchError(
-                f"method={name} needs a {' and '.join(lacking)}, which this split does not provide: take another method"
+                f"{group}={name} needs {' and '.join(NEEDS.get(need, need) for need in lacking)}, which this split does "
+                f"not provide: take another {group}"
             )
 
 

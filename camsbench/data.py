@@ -79,13 +79,21 @@ def ilsvrc2012(root: str, name: str = "ilsvrc2012") -> list[Record]:
 
 
 def select(
-    records: Sequence[Record], subset: str | None = None, shuffle: int | None = None, limit: int | None = None
+    records: Sequence[Record],
+    subset: str | None = None,
+    shuffle: int | None = None,
+    limit: int | None = None,
+    classes: Sequence[int] | None = None,
+    per_class: int | None = None,
 ) -> list[Record]:
     """The images of a run: those listed in the file ``subset``, shuffled by a seed, the first ``limit`` of them.
 
+    Before the limit, ``classes`` keeps the images of these labels, in the order of ``classes``, and ``per_class`` the
+    first so many of each label.
+
     Raises:
         CamsbenchError: the file is missing, repeats an id or names one that is not there; the limit is below 1; or
-            nothing is left.
+            nothing is left; a class has no image.
     """
     chosen = list(records)
     if subset is not None:
@@ -96,7 +104,7 @@ def select(
         random.Random(shuffle).shuffle(chosen)
     if limit is not None and (type(limit) is not int or limit < 1):
         raise CamsbenchError(f"data.limit={limit}: give a number from 1 up, or null for all images")
-    chosen = chosen[:limit]
+    chosen = _of_classes(chosen, classes, per_class)[:limit]
     if not chosen:
         raise CamsbenchError("data: no images are left; check data.root and data.subset")
     return chosen
@@ -178,6 +186,28 @@ def _unique(records: Iterable[Record]) -> list[Record]:
     if max(Counter(r.image_id for r in found).values(), default=1) == 1:
         return found
     return [replace(r, image_id=f"{r.path.parent.name}/{r.image_id}") for r in found]
+
+
+def _of_classes(records: list[Record], classes: Sequence[int] | None, per_class: int | None) -> list[Record]:
+    if per_class is not None and (type(per_class) is not int or per_class < 1):
+        raise CamsbenchError(f"data.per_class={per_class}: give a number from 1 up, or null for all images of a class")
+    if classes is not None and (isinstance(classes, str | int) or len(set(classes)) < len(classes)):
+        raise CamsbenchError(f"data.classes={classes}: give a list of different class indices, such as [243,282]")
+    if classes is not None:
+        absent = sorted(set(classes) - {r.label for r in records})
+        if absent:
+            raise CamsbenchError(f"data.classes: class {absent[0]} has no image in the data; leave it out")
+        place = {label: i for i, label in enumerate(classes)}
+        records = sorted((r for r in records if r.label in place), key=lambda r: place[r.label])
+    if per_class is None:
+        return records
+    seen: Counter[int] = Counter()
+    kept = []
+    for record in records:
+        seen[record.label] += 1
+        if seen[record.label] <= per_class:
+            kept.append(record)
+    return kept
 
 
 def _listed(records: Sequence[Record], subset: Path) -> list[Record]:
