@@ -151,8 +151,8 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
         lacking = sorted(getattr(one, "needs", frozenset()) - provides)
         if lacking:
             raise CamsbenchError(
-                f"{group}={name} needs {' and '.join(NEEDS.get(need, need) for need in lacking)}, which this split does "
-                f"not provide: take another {group}"
+                f"{group}={name} needs {' and '.join(NEEDS.get(need, need) for need in lacking)}, which this split "
+                f"does not provide: take another {group}"
             )
 
 

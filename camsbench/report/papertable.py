@@ -26,7 +26,7 @@ separate the two (95 %, power 80 %). Values in [0,1]; all pairs are in pairs.csv
 
 
 def write(cfg: DictConfig, configs: Sequence[DictConfig], rows: pd.DataFrame, folder: Path) -> str:
-    """Write ``table.csv``, ``table.md``, ``table.tex`` and ``pairs.csv`` to the experiment's folder; the Markdown is returned.
+    """Write ``table.csv``, ``table.md``, ``table.tex`` and ``pairs.csv`` to the experiment folder; return the Markdown.
 
     Args:
         cfg: the experiment, with its ``table`` (see ``camsbench.tables.spec.Spec``); ``table.smoke`` replaces what a
