@@ -15,7 +15,6 @@ from torch import Tensor
 import camsbench
 from camsbench import CamsbenchError, scoring
 from camsbench.boxes import Boxes, inside
-from camsbench.class_average import class_average
 from camsbench.config import build, compose_config, measures
 from camsbench.explained import Explained, Metric
 from camsbench.maps import SaliencyRule
@@ -23,6 +22,7 @@ from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.session import execute
 from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
+from camsbench.tables.class_average import class_average
 from camsbench.types import Forward, Split
 
 

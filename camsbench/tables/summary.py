@@ -9,6 +9,7 @@ import torch
 
 from camsbench.metrics.adcc import harmonic
 from camsbench.store import HEAD, TAIL
+from camsbench.tables.class_average import class_average
 from camsbench.tables.grid import grid
 
 SHORT = {  # the names and the order of the papers' columns
@@ -21,7 +22,9 @@ SHORT = {  # the names and the order of the papers' columns
     "adcc": "ADCC",
     "adcc_mean": "ADCC/image",
     "pointing": "Point",
+    "pointing_class": "Point/class",
     "pointing_15px": "Point15",
+    "pointing_15px_class": "Point15/class",
     "energy_pointing": "EnergyPoint",
 }
 TIMES = ("time", "time_plain")
@@ -34,7 +37,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
     ``n`` counts rows without an error; means are over these, degenerate maps included, but not over images for which a
     metric is not defined. ``adcc`` is the harmonic mean of the three *means* (what papers print), ``adcc_mean`` the
-    mean of the images' own ADCC; ``time`` and ``time_plain`` are medians.
+    mean of the images' own ADCC; ``time`` and ``time_plain`` are medians; ``pointing_class`` is the mean of the
+    classes' own accuracies.
     """
     metrics = [column for column in rows.columns if column not in HEAD and column not in TAIL]
     good = rows[rows["error"].isna()]
@@ -49,6 +53,9 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         n_degenerate=("degenerate", lambda flags: int((flags == True).sum())),  # noqa: E712 - null is neither
     )
     table = counts.join(means)
+    for name in ("pointing", "pointing_15px"):
+        if name in metrics:
+            table[f"{name}_class"] = [class_average(group, name) for _, group in groups]
     if "adcc" in metrics:
         table = table.rename(columns={"adcc": "adcc_mean"})
     if {"drop", "coherency", "complexity"} <= set(metrics):
@@ -67,7 +74,13 @@ def markdown(summary: pd.DataFrame, better: Mapping[str, str]) -> str:
         values = 100 * shown[column] if column in SHORT else shown[column]
         form = "{:.2f}" if column in SHORT else said
         shown[column] = [form.format(value) if pd.notna(value) else "–" for value in values]
-    ways = {**better, "adcc_mean": better.get("adcc", "higher"), "adcc": "higher"}
+    derived = {
+        "adcc_mean": "adcc",
+        "adcc": "adcc",
+        "pointing_class": "pointing",
+        "pointing_15px_class": "pointing_15px",
+    }
+    ways = {**better, **{name: better.get(column, "higher") for name, column in derived.items()}}
     titles = {c: SHORT.get(c, c) + ARROWS[ways[c]] for c in shown.columns if c in ways}
     shown = shown.rename(columns={**COUNTS, **titles})
     cells = [list(shown.columns), *([str(v) for v in line] for line in shown.itertuples(index=False))]
