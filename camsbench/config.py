@@ -147,11 +147,10 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
     no one network cut at one layer behind their map.
     """
     for name, one in chosen.items():
-        lacking = sorted(getattr(one, "needs", frozenset()) - provides)
+        lacking = [NEEDS.get(need, need) for need in sorted(getattr(one, "needs", frozenset()) - provides)]
         if lacking:
             raise CamsbenchError(
-                f"{group}={name} needs {' and '.join(NEEDS.get(need, need) for need in lacking)}, which this split does "
-                f"not provide: take another {group}"
+                f"{group}={name} needs {' and '.join(lacking)}, which this split does not provide: take another {group}"
             )
 
 
