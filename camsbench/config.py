@@ -101,6 +101,7 @@ def build(cfg: DictConfig) -> Job:
         raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
     rule = _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)
     records = _records(cfg.data)
+    data.check_boxes(records, [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())])
     splits = _splits(cfg, runtime)
     split = splits[0]
     check_needs(methods, split.provides)

@@ -120,6 +120,16 @@ def check_labels(records: Iterable[Record], num_classes: int, model: str) -> Non
             )
 
 
+def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:
+    """Refuse ``metrics`` that need boxes where not one image has any."""
+    for metric in metrics:
+        if not any(record.boxes for record in records):
+            raise CamsbenchError(
+                f"metric={metric} needs boxes, and none of the {len(records)} images has one: use data that has them "
+                f"(data=samples, or data=ilsvrc2012 with {SOLUTION}), or leave the metric out"
+            )
+
+
 @cache
 def class_name(index: int, num_classes: int = 1000) -> str:
     """A class's English name for ImageNet's 1000 classes, the bare index for others."""

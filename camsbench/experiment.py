@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from camsbench import session
+from camsbench import session, tables
 from camsbench.config import compose_config
 from camsbench.errors import CamsbenchError
+from camsbench.report import papertable
 from camsbench.session import Outcome
 
 log = logging.getLogger(__name__)
@@ -78,8 +80,13 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
         raise CamsbenchError("; ".join(said))
     for sentence in said:
         log.error("%s", sentence)
-    report = made(cfg, [cell.config for cell in planned], done)
-    return Outcome(folder(cfg), pd.concat([o.summary for o in done]), report, sum(o.errors for o in done), len(said))
+    top = folder(cfg)
+    rows = pd.concat([outcome.rows for outcome in done], ignore_index=True)
+    report = "\n".join(outcome.report for outcome in done)
+    if cfg.table is not None:
+        report = papertable.write(cfg, [cell.config for cell in planned], rows, top)
+    errors = sum(outcome.errors for outcome in done)
+    return Outcome(top, rows, tables.summarise(rows), report, errors, sum(map(len, failed.values())))
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:

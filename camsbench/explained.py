@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -80,7 +80,8 @@ class Metric(Protocol):
     them, curves: float tensors [B,n] under names of their own.
     """
 
-    columns: ClassVar[Mapping[str, str]]
+    @property
+    def columns(self) -> Mapping[str, str]: ...
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]: ...
 
@@ -97,15 +98,16 @@ def measure(metrics: Iterable[Metric], explained: Explained) -> tuple[dict[str, 
 
 def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: Forward) -> Explained:
     """Run a method on a forward pass and time it, synchronised with the device."""
-    _synchronise(forward.x)
+    synchronise(forward.x)
     start = time.perf_counter()
     raw = explainer(split, forward)
-    _synchronise(forward.x)
+    synchronise(forward.x)
     seconds = time.perf_counter() - start
     saliency, degenerate = rule(raw, size_of(forward.x))
     return Explained(split, explainer, rule, forward, raw, saliency, degenerate, seconds)
 
 
-def _synchronise(x: Tensor) -> None:
+def synchronise(x: Tensor) -> None:
+    """Wait until the device of ``x`` has done what it was given: before the clock is read."""
     if x.is_cuda:
         torch.cuda.synchronize(x.device)

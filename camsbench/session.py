@@ -27,6 +27,7 @@ class Outcome:
     """Where a run, or an experiment of several, lies and what it gave."""
 
     path: Path
+    rows: pd.DataFrame  # of the images that were chosen
     summary: pd.DataFrame
     report: str  # summary.md, or table.md
     errors: int  # rows of images that failed
@@ -78,7 +79,7 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
         path = folder.path / "gallery.png"
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
         gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
-    return Outcome(folder.path, summary, text, errors)
+    return Outcome(folder.path, rows, summary, text, errors)
 
 
 def _heading(job: Job, rows: pd.DataFrame) -> str:

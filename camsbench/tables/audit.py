@@ -6,7 +6,7 @@ from collections import Counter
 from functools import lru_cache
 from textwrap import fill
 
-from camsbench.tables import audit_abscam, audit_reciprocam
+from camsbench.tables import audit_abscam, audit_reciprocam, audit_reciprocam_times
 from camsbench.tables.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding
 from camsbench.tables.grid import grid
 from camsbench.tables.published import Keys, load
@@ -29,7 +29,7 @@ WORDS = {
 @lru_cache
 def findings() -> tuple[Finding, ...]:
     """All findings, table by table."""
-    return (*audit_reciprocam.findings(), *audit_abscam.findings())
+    return tuple(f for room in (audit_reciprocam, audit_reciprocam_times, audit_abscam) for f in room.findings())
 
 
 def impossible(table: str) -> dict[tuple[Keys, str], str]:

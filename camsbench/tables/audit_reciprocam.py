@@ -1,4 +1,4 @@
-"""Checks of ReciproCAM (Byun and Lee 2024): ADCC from its parts, times, ratios, and what the text claims."""
+"""Checks of ReciproCAM (Byun and Lee 2024), Table 1: ADCC from its parts, and what the text claims."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
-from camsbench.tables.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding, check, quotient
+from camsbench.tables.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding, check, where
 from camsbench.tables.published import Cell, Keys, Published, load
 
 OWN, RIVAL = "ReciproCAM", "ScoreCAM"
 RESNETS = ("ResNet-18", "ResNet-50", "ResNet-101")
 RESNEXTS = ("ResNeXt-50", "ResNeXt-101")
 TABLE1 = "reciprocam_table1"
-TABLE2 = "reciprocam_table2"
 
 
 def findings() -> list[Finding]:
-    """All checks of the paper's two tables."""
-    one, two = load(TABLE1), load(TABLE2)
-    return [*_adcc(one), *_gains(one), *_ranks(one), *_shares(one), *_duplicates(one), *_times(two), *_factors(two)]
+    """All checks of Table 1."""
+    table = load(TABLE1)
+    return [*_adcc(table), *_gains(table), *_ranks(table), *_shares(table), *_duplicates(table)]
 
 
 def adcc_bounds(drop: Cell, coherency: Cell, complexity: Cell) -> tuple[float, float, float]:
@@ -47,7 +46,7 @@ def _adcc(table: Published) -> list[Finding]:
             f"is {value:.3f} ({low:.3f} to {high:.3f} by rounding); {adcc.text} lies {abs(adcc.value - value):.3f} "
             f"{'below' if adcc.value < value else 'above'}"
         )
-        made.append(Finding(TABLE1, _where(keys, "ADCC"), adcc.text, said, check(adcc, value, low, high), keys, "adcc"))
+        made.append(Finding(TABLE1, where(keys, "ADCC"), adcc.text, said, check(adcc, value, low, high), keys, "adcc"))
         off[made[-1].verdict].append(abs(adcc.value - value))
     own = [finding for finding in made if finding.keys[-1] == OWN and finding.verdict != IMPOSSIBLE]
     said = (
@@ -103,7 +102,7 @@ def _ranks(table: Published) -> Iterator[Finding]:
         f"first on {', '.join(best)}",
         HOLDS if best == others else WRONG,
     )
-    for where, column, missed in (
+    for claim, column, missed in (
         ("first and second alternate on Ins", "insertion", WRONG),
         ("Del typically similar to Ins", "deletion", REMARK),
     ):
@@ -111,7 +110,7 @@ def _ranks(table: Published) -> Iterator[Finding]:
         broken = [f"{b}: {' < '.join(reversed(_ranked(table, b, column)))}" for b in table.backbones if b not in kept]
         yield Finding(
             TABLE1,
-            f"section 4.1: {where}",
+            f"section 4.1: {claim}",
             "ReciproCAM and ScoreCAM are the first two",
             f"on {len(kept)} of {len(table.backbones)} networks; not on {'; '.join(broken)} (worst to best)",
             HOLDS if not broken else missed,
@@ -176,70 +175,12 @@ def _duplicates(table: Published) -> Iterator[Finding]:
         note = "twice in one line, which a slip of the pen explains best" if same else "in two lines"
         yield Finding(
             TABLE1,
-            " and ".join(_where(keys, titles[column]) for keys, column in places),
+            " and ".join(where(keys, titles[column]) for keys, column in places),
             text,
             f"the same number {note}; of {len(values)} numbers {near} pairs lie within 0.50, of which chance makes "
             f"about {near / 101:.1f} equal, and {pairs} are",
             REMARK,
         )
-
-
-def _times(table: Published) -> Iterator[Finding]:
-    own = _cell(table, (OWN,), "time_ms")
-    for keys in table.lines:
-        time, fps, factor = _cell(table, keys, "time_ms"), _cell(table, keys, "fps"), table.cell(keys, "ratio")
-        value, low, high = (1000 / (time.value + shift * time.half) for shift in (0, 1, -1))
-        said = (
-            f"1000/{time.text} = {value:.2f}, {low:.2f} to {high:.2f} by rounding; {fps.text} FPS would be "
-            f"{1000 / fps.value:.2f} ms, {1000 / fps.value / own.value:.2f}× {OWN}'s"
-        )
-        yield Finding(TABLE2, _where(keys, "FPS"), fps.text, said, check(fps, value, low, high), keys, "fps")
-        if factor is not None:
-            value, low, high = quotient(time, own)
-            said = f"{time.text}/{own.text} = {value:.3f}, {low:.3f} to {high:.3f} by rounding"
-            verdict = check(factor, value, low, high)
-            yield Finding(TABLE2, _where(keys, "Ratio"), f"{factor.text}×", said, verdict, keys, "ratio")
-
-
-def _factors(table: Published) -> Iterator[Finding]:
-    own, grad, plus, smooth, score = (
-        _cell(table, (name,), "time_ms") for name in (OWN, "GradCAM", "GradCAM++", "SGradCAM++", RIVAL)
-    )
-    yield Finding(
-        TABLE2,
-        "abstract and section 1: faster than ScoreCAM",
-        "148×",
-        f"{score.text}/{own.text} = {score.value / own.value:.2f}: on ResNet-50, the one network timed",
-        HOLDS,
-    )
-    value, low, high = quotient(score, grad)
-    yield Finding(
-        TABLE2,
-        "section 1: ScoreCAM against CAM or GradCAM",
-        "127×",
-        f"{score.text}/{grad.text} = {value:.2f} ({low:.1f} to {high:.1f} by rounding) for GradCAM; CAM is not timed",
-        HOLDS,
-    )
-    yield Finding(
-        TABLE2,
-        "ScoreCAM: passes",
-        f"{score.text} ms",
-        f"2048 channels: {2048 / score.value * 1000:.0f} passes a second of 8.2 GFLOP, "
-        f"{2048 / score.value * 8.2:.1f} TFLOP/s of the RTX 3090's 35.6: credible",
-        HOLDS,
-    )
-    yield Finding(
-        TABLE2,
-        "SGradCAM++: samples",
-        f"{smooth.text} ms",
-        f"{smooth.text}/{plus.text} = {smooth.value / plus.value:.2f} times GradCAM++: about 4 noisy copies and the "
-        "base pass, torchcam's default",
-        REMARK,
-    )
-
-
-def _where(keys: Keys, column: str) -> str:
-    return ", ".join([*keys, column])
 
 
 def _cell(table: Published, keys: Keys, column: str) -> Cell:

@@ -29,6 +29,11 @@ class Finding:
     column: str = ""
 
 
+def where(keys: Keys, column: str) -> str:
+    """A cell in words."""
+    return ", ".join([*keys, column])
+
+
 def fits(printed: Cell, low: float, high: float) -> bool:
     """Whether some number in [low, high] is printed as ``printed``."""
     slack = printed.half + 1e-9

@@ -42,8 +42,10 @@ def latex(table: Published, long: pd.DataFrame) -> str:
             ranges = [rf"{{\scriptsize {escape(interval(r['low'], r['high'], d))}}}" for r, d in pairs]
             body.append(_line(rf"\quad\texttt{{{escape(measured_name(block, cells))}}}", values))
             body.append(_line("", ranges))
+    without = f" Not measured: {', '.join(missing)}." if missing else ""
     caption = (
-        f"{table.title}: published line, measured line, 95 % bootstrap interval over images. {table.note} {tally(long)}"
+        f"{table.title}: published line, measured line, 95 % bootstrap interval over images. {table.note} "
+        f"{tally(long)}{without}"
     )
     marks = r"$\checkmark$~agrees, $\times$~differs, --~not comparable, !~impossible as printed."
     return "\n".join(

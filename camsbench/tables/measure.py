@@ -43,7 +43,7 @@ class Sample:
         by_line: dict[Line, pd.DataFrame] = {}
         degenerate, errors = {}, {}
         for key, chosen in rows.groupby(LINE, sort=False):
-            line = Line(*key)
+            line = Line(*(str(part) for part in key))
             kept = chosen[chosen["error"].isna()]
             by_line[line] = kept.groupby("image_id", sort=False)[numbers].mean()
             degenerate[line] = int((kept["degenerate"] == True).sum())  # noqa: E712 - null is neither

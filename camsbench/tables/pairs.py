@@ -18,6 +18,7 @@ from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Interval, Statistic
 from camsbench.tables.grid import grid
 from camsbench.tables.measure import ADCC_PARTS, Line, Sample
+from camsbench.tables.render import NONE, interval
 
 FAMILY = ["model", "protocol", "layer", "column"]
 SURE, POWER = 1.959964, 0.841621  # normal quantiles of a two-sided 95 % test and of 80 % power
@@ -79,19 +80,19 @@ def _family(sample: Sample, column: str, seed: int) -> Iterator[dict[str, Any]]:
     for i, contrast in enumerate(contrasts):
         assert drawn is not None
         difference = contrast.mean_a - contrast.mean_b
-        interval = bootstrap.percentile(difference, drawn[:, i])
+        between = bootstrap.percentile(difference, drawn[:, i])
         yield {
             "a": contrast.a.method,
             "b": contrast.b.method,
             "mean_a": contrast.mean_a,
             "mean_b": contrast.mean_b,
             "difference": difference,
-            "low": interval.low if contrast.n > 1 else math.nan,
-            "high": interval.high if contrast.n > 1 else math.nan,
+            "low": between.low if contrast.n > 1 else math.nan,
+            "high": between.high if contrast.n > 1 else math.nan,
             "n": contrast.n,
             "p": _p(contrast, drawn[:, i]),
             "neighbours": abs(order[contrast.a] - order[contrast.b]) == 1,
-            "images_needed": _needed(contrast, interval),
+            "images_needed": _needed(contrast, between),
         }
 
 
@@ -170,27 +171,26 @@ def images_needed(difference: float, deviation: float) -> float:
     return float(max(2, math.ceil(((SURE + POWER) * deviation / abs(difference)) ** 2)))
 
 
-def _needed(contrast: _Contrast, interval: Interval) -> float:
+def _needed(contrast: _Contrast, between: Interval) -> float:
     if contrast.n < 2:
         return math.nan
     if contrast.differences is None:  # the bootstrap's error of n images is one image's over √n
-        return images_needed(interval.value, interval.error * math.sqrt(contrast.n))
-    return images_needed(interval.value, float(contrast.differences.std(ddof=1)))
+        return images_needed(between.value, between.error * math.sqrt(contrast.n))
+    return images_needed(between.value, float(contrast.differences.std(ddof=1)))
 
 
 def markdown(table: pd.DataFrame, neighbours: bool = True) -> str:
-    """The pairs as a Markdown table, differences in percent; only neighbours by mean, or all."""
+    """The pairs as a Markdown table, in the unit of the rows; only neighbours by mean, or all."""
     shown = table[table["neighbours"]] if neighbours else table
     several = [name for name in ("model", "protocol", "layer") if len(set(table[name])) > 1]
     head = [*several, "column", "higher", "lower", "difference", "95 % interval", "n", "p (Holm)", "images needed"]
     made = [head]
     for row in shown.to_dict("records"):
-        low, high = 100 * row["low"], 100 * row["high"]
         made.append(
             [
                 *(str(row[name]) for name in [*several, "column", "a", "b"]),
-                f"{100 * row['difference']:.2f}",
-                "–" if math.isnan(low) else f"[{low:.2f}, {high:.2f}]",
+                f"{row['difference']:.4f}",
+                interval(row["low"], row["high"], 4),
                 str(row["n"]),
                 "<0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}",
                 _count(row["images_needed"]),
@@ -200,4 +200,4 @@ def markdown(table: pd.DataFrame, neighbours: bool = True) -> str:
 
 
 def _count(images: float) -> str:
-    return "–" if math.isnan(images) else "∞" if math.isinf(images) else f"{images:,.0f}"
+    return NONE if math.isnan(images) else "∞" if math.isinf(images) else f"{images:,.0f}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from camsbench.errors import CamsbenchError
@@ -60,7 +61,7 @@ def compare(spec: Mapping[str, Any] | Spec, rows: pd.DataFrame, seed: int = 0) -
     chosen = spec if isinstance(spec, Spec) else Spec.of(spec)
     table = chosen.layout()
     kept = [chosen.counts(method, protocol) for method, protocol in zip(rows["method"], rows["protocol"], strict=True)]
-    rows = rows[kept]
+    rows = rows.loc[np.array(kept, dtype=bool)]
     records: list[dict[str, Any]] = []
     for block in _blocks(chosen, table, rows):
         records += _block(chosen, table, block, rows[rows["model"] == block.model], seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from camsbench.errors import CamsbenchError
@@ -46,7 +46,7 @@ class Column:
     title: str
     better: str
     scale: float = 1.0
-    statistic: str = "mean"  # see camsbench.tables.measure.STATISTICS
+    statistic: str = "mean"  # a name of camsbench.tables.measure.STATISTICS
     measured: str = ""  # column of the rows; empty: ``name``
     machine: bool = False
 
@@ -166,4 +166,4 @@ def load(name: str) -> Published:
             for column in layout.columns
             if line[column.name]
         }
-    return Published(**{**vars(layout), "cells": cells})
+    return replace(layout, cells=cells)

@@ -36,15 +36,16 @@ class Block:
 
     @property
     def title(self) -> str:
-        names = [name for name in (self.backbone, self.model) if name]
-        return names[0] if len(names) == 1 else f"{self.backbone} (measured: {self.model})" if names else "Rows"
+        if self.backbone and self.measured:
+            return f"{self.backbone} (measured: {self.model})"
+        return self.backbone or self.model or "The table"
 
 
 def blocks(table: Published, long: pd.DataFrame) -> Iterator[Block]:
     """The networks, in the paper's order."""
     named = "backbone" in table.keys
     for key, rows in long.groupby(["backbone", "model"] if named else ["model"], sort=False):
-        yield Block(key[0] if named else "", key[-1], rows)
+        yield Block(str(key[0]) if named else "", str(key[-1]), rows)
 
 
 def lines(block: Block) -> Iterator[tuple[str, bool, pd.DataFrame]]:

@@ -1,0 +1,55 @@
+"""The table of an experiment: what a paper printed beside what the experiment's runs measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from camsbench.store import write_text
+from camsbench.tables.paper import compare
+
+SMOKE = (
+    "This is a smoke run: another network ({models}) on {images} images stands in for the paper's. It proves the "
+    "pipeline, not the paper."
+)
+
+
+def write(cfg: DictConfig, configs: Sequence[DictConfig], rows: pd.DataFrame, folder: Path) -> str:
+    """Write ``table.csv``, ``table.md`` and ``table.tex`` to the experiment's folder; the Markdown is returned.
+
+    Args:
+        cfg: the experiment, with its ``table`` (see ``camsbench.tables.spec.Spec``); ``table.smoke`` replaces what a
+            smoke run has otherwise.
+        configs: the configurations of its runs.
+        rows: the rows of all its runs.
+        folder: the experiment's folder.
+    """
+    spec: dict[str, Any] = OmegaConf.to_container(cfg.table, resolve=True)  # type: ignore[assignment]
+    smoke = spec.pop("smoke", {})
+    remarks = []
+    if cfg.smoke:
+        spec |= smoke
+        images = rows["image_id"].nunique()
+        remarks.append(SMOKE.format(models=", ".join(sorted(set(rows["model"]))), images=images))
+    spec["incomparable"] = spec.get("incomparable") or _incomparable(configs)
+    comparison = compare(spec, rows, cfg.seed)
+    text = "\n\n".join([f"# {cfg.name}", *remarks, comparison.markdown()]) + "\n"
+    for name, content in (("table.csv", comparison.csv()), ("table.tex", comparison.latex()), ("table.md", text)):
+        write_text(folder / name, content)
+    return text
+
+
+def _incomparable(configs: Sequence[DictConfig]) -> str | None:
+    """Why no value of these runs can be held against a paper's, if so."""
+    reasons = []
+    if any(cfg.data.name != "ilsvrc2012" for cfg in configs):
+        reasons.append("other images")
+    if any(cfg.model.name == "tf_efficientnet_lite0" for cfg in configs):
+        reasons.append("another network")
+    if any(cfg.model.weights == "random" for cfg in configs):
+        reasons.append("random weights")
+    return ", ".join(reasons) or None
