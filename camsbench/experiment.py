@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from camsbench import session, tables
 from camsbench.config import compose_config
 from camsbench.errors import CamsbenchError
-from camsbench.report import papertable
+from camsbench.report import figures, papertable
 from camsbench.session import Outcome
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
         CamsbenchError: all cells failed.
     """
     planned = cells(cfg, overrides)
+    if cfg.figure is not None:
+        figures.kind_of(cfg.figure)  # refused before any work
     done: list[Outcome] = []
     failed: dict[str, list[str]] = {}
     for number, cell in enumerate(planned, 1):
@@ -85,6 +87,8 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
     report = "\n".join(outcome.report for outcome in done)
     if cfg.table is not None:
         report = papertable.write(cfg, [cell.config for cell in planned], rows, top)
+    if cfg.figure is not None:
+        figures.draw(cfg.figure, top / "figure.png", [outcome.path for outcome in done])
     errors = sum(outcome.errors for outcome in done)
     return Outcome(top, rows, tables.summarise(rows), report, errors, sum(map(len, failed.values())))
 

@@ -70,7 +70,8 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
     folder.write_text("summary.csv", summary.to_csv(index=False))
     errors = int(rows["error"].notna().sum())
     text = (
-        "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, summary, errors)]) + "\n"
+        "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)])
+        + "\n"
     )
     folder.write_text("summary.md", text)
     if job.gallery:
@@ -92,16 +93,21 @@ def _heading(job: Job, rows: pd.DataFrame) -> str:
     return said
 
 
-def _remarks(job: Job, summary: pd.DataFrame, errors: int) -> list[str]:
+def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -> list[str]:
     metric = job.config.metric
     settings = [
         f"{name}: {metric[name].steps} steps, substrate {metric[name].substrate}"
         for name in ("insertion", "deletion")
         if name in metric
     ]
-    remarks = ["Metrics in percent, means over images."]
+    remarks = ["Means over images, the papers' metrics in percent."]
     if "adcc" in summary:
         remarks[0] += " ADCC: harmonic mean of the means, as papers print it."
+    if "time" in summary:
+        remarks[0] += " Time: median seconds of one image, with exact short cuts (time) and without (time_plain)."
+    undefined = rows[rows["error"].isna()][job.columns].isna().groupby(rows["method"]).sum().max()
+    for column, images in undefined[undefined > 0].items():
+        remarks.append(f"{column} is not defined for {images} of the images (such as one without a box).")
     if settings:
         remarks.append("; ".join(settings).capitalize() + ".")
     if len(set(summary["n"])) > 1:

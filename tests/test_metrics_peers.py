@@ -322,7 +322,7 @@ def agree(ours: Tensor, theirs: Any, rtol: float, atol: float = 0) -> None:
 
 @NUMPY_2
 @pytest.mark.parity
-def test_road_equals_grad_cam_without_its_noise(subject: Explained) -> None:
+def test_road_equals_grad_cam_without_its_noise(lite0: TorchSplit, subject: Explained) -> None:
     """Theirs draws the noise from the global stream: 0.01, which is turned off here, and rounds to float32."""
     x, maps = subject.forward.x[:1], subject.saliency[:1, 0].numpy()
     scored = [ClassifierOutputSoftmaxTarget(target) for target in TARGET[:1]]
@@ -330,9 +330,7 @@ def test_road_equals_grad_cam_without_its_noise(subject: Explained) -> None:
     theirs = [
         np.mean(
             [
-                PerturbationConfidenceMetric(remove(p, NoisyLinearImputer(noise=0)))(
-                    x, maps, scored, subject.split.model
-                )  # type: ignore[attr-defined]
+                PerturbationConfidenceMetric(remove(p, NoisyLinearImputer(noise=0)))(x, maps, scored, lite0.model)
                 for p in percentiles
             ],
             axis=0,

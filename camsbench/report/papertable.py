@@ -10,6 +10,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.store import write_text
+from camsbench.tables import pairs
 from camsbench.tables.paper import compare
 
 SMOKE = (
@@ -17,9 +18,15 @@ SMOKE = (
     "pipeline, not the paper."
 )
 
+BETWEEN = """## Between methods
+
+Each method beside its neighbour by mean, on the images that both have: the difference with its 95 % interval (paired
+bootstrap), the p-value (Wilcoxon's signed ranks, Holm-corrected over all pairs of a column), and how many images would
+separate the two (95 %, power 80 %). Values in [0,1]; all pairs are in pairs.csv."""
+
 
 def write(cfg: DictConfig, configs: Sequence[DictConfig], rows: pd.DataFrame, folder: Path) -> str:
-    """Write ``table.csv``, ``table.md`` and ``table.tex`` to the experiment's folder; the Markdown is returned.
+    """Write ``table.csv``, ``table.md``, ``table.tex`` and ``pairs.csv`` to the experiment folder; return the Markdown.
 
     Args:
         cfg: the experiment, with its ``table`` (see ``camsbench.tables.spec.Spec``); ``table.smoke`` replaces what a
@@ -37,7 +44,9 @@ def write(cfg: DictConfig, configs: Sequence[DictConfig], rows: pd.DataFrame, fo
         remarks.append(SMOKE.format(models=", ".join(sorted(set(rows["model"]))), images=images))
     spec["incomparable"] = spec.get("incomparable") or _incomparable(configs)
     comparison = compare(spec, rows, cfg.seed)
-    text = "\n\n".join([f"# {cfg.name}", *remarks, comparison.markdown()]) + "\n"
+    between = pairs.pairs(rows, seed=cfg.seed)
+    text = f"{comparison.markdown(remarks)}\n{BETWEEN}\n\n{pairs.markdown(between)}\n"
+    write_text(folder / "pairs.csv", between.to_csv(index=False))
     for name, content in (("table.csv", comparison.csv()), ("table.tex", comparison.latex()), ("table.md", text)):
         write_text(folder / name, content)
     return text

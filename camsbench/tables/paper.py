@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,9 @@ class Comparison:
         """The long table."""
         return self.long.to_csv(index=False)
 
-    def markdown(self) -> str:
-        """The paper's layout with published above measured, then the long table."""
-        return render.markdown(self.table, self.long)
+    def markdown(self, remarks: Sequence[str] = ()) -> str:
+        """The paper's layout with published above measured, then the long table; ``remarks`` go under the title."""
+        return render.markdown(self.table, self.long, remarks)
 
     def latex(self) -> str:
         """The paper's layout for a document that loads booktabs and amssymb."""

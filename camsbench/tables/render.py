@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
@@ -80,10 +80,10 @@ def title(column: Column) -> str:
     return f"{column.title} {ARROWS[column.better]}"
 
 
-def markdown(table: Published, long: pd.DataFrame) -> str:
-    """The whole page."""
+def markdown(table: Published, long: pd.DataFrame, remarks: Sequence[str] = ()) -> str:
+    """The whole page, with ``remarks`` under its title."""
     shown, missing = shown_and_missing(table, long)
-    parts = [f"# {table.title}: published and measured", fill(f"{table.note} {LEGEND}", 118), tally(long)]
+    parts = [f"# {table.title}: published and measured", *remarks, fill(f"{table.note} {LEGEND}", 118), tally(long)]
     parts += [f"## {block.title}\n\n{_paper_grid(table, block)}" for block in shown]
     if missing:
         parts.append(f"Not measured: {', '.join(missing)}.")

@@ -20,21 +20,29 @@ SHORT = {  # the names and the order of the papers' columns
     "complexity": "Compl",
     "adcc": "ADCC",
     "adcc_mean": "ADCC/image",
+    "pointing": "Point",
+    "pointing_15px": "Point15",
+    "energy_pointing": "EnergyPoint",
 }
+TIMES = ("time", "time_plain")
 ARROWS = {"higher": " ↑", "lower": " ↓"}
-COUNTS = {"n_error": "errors", "n_degenerate": "degenerate", "seconds": "s/image"}
+COUNTS = {"n_error": "errors", "n_degenerate": "degenerate", "seconds": "s/image"}  # of a batch, shared work left out
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a method (and layer): means of its metrics in [0,1], seconds, and how many images stand behind them.
+    """One line a method (model, protocol and layer, where there are several): means of its metrics, and counts.
 
-    ``n`` counts rows without an error; means are over these, degenerate maps included. ``adcc`` is the harmonic mean
-    of the three *means* (what papers print), ``adcc_mean`` the mean of the images' own ADCC.
+    ``n`` counts rows without an error; means are over these, degenerate maps included, but not over images for which a
+    metric is not defined. ``adcc`` is the harmonic mean of the three *means* (what papers print), ``adcc_mean`` the
+    mean of the images' own ADCC; ``time`` and ``time_plain`` are medians.
     """
     metrics = [column for column in rows.columns if column not in HEAD and column not in TAIL]
     good = rows[rows["error"].isna()]
-    keys = ["method", "layer"] if len(set(rows["layer"])) > 1 else ["method"]
-    means = good.groupby(keys, sort=False)[[*metrics, "seconds"]].mean()
+    keys = ["method", *(key for key in ("model", "protocol", "layer") if len(set(rows[key])) > 1)]
+    groups = good.groupby(keys, sort=False)
+    means = groups[[*metrics, "seconds"]].mean()
+    times = [name for name in TIMES if name in metrics]
+    means[times] = groups[times].median()
     counts = rows.groupby(keys, sort=False).agg(
         n=("error", lambda error: int(error.isna().sum())),
         n_error=("error", lambda error: int(error.notna().sum())),
@@ -52,11 +60,13 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(summary: pd.DataFrame, better: Mapping[str, str]) -> str:
-    """A summary as a Markdown table: metrics in percent, with an arrow towards ``better``; seconds an image."""
+    """A summary as a Markdown table, with an arrow towards ``better``; the papers' metrics are in percent."""
     shown = summary.copy()
-    for column in [c for c in shown.columns if c not in {"method", "layer", "n", "n_error", "n_degenerate", "seconds"}]:
-        shown[column] = [f"{100 * value:.2f}" if pd.notna(value) else "–" for value in shown[column]]
-    shown["seconds"] = [f"{value:.3f}" if pd.notna(value) else "–" for value in shown["seconds"]]
+    for column in shown.columns.difference(["method", "model", "protocol", "layer", "n", "n_error", "n_degenerate"]):
+        said = "{:.3f}" if column in {*TIMES, "seconds"} else "{:.4g}"
+        values = 100 * shown[column] if column in SHORT else shown[column]
+        form = "{:.2f}" if column in SHORT else said
+        shown[column] = [form.format(value) if pd.notna(value) else "–" for value in values]
     ways = {**better, "adcc_mean": better.get("adcc", "higher"), "adcc": "higher"}
     titles = {c: SHORT.get(c, c) + ARROWS[ways[c]] for c in shown.columns if c in ways}
     shown = shown.rename(columns={**COUNTS, **titles})
