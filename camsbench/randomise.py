@@ -6,6 +6,7 @@ import copy
 import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -90,19 +91,20 @@ class Randomised:
         tensors = [*split.model.parameters(), *split.model.buffers()]
         self.seed = seed
         shared = {id(thing): thing for thing in (*tensors, split.micro_batch)}
-        self._split = copy.deepcopy(split, shared)  # type: ignore[arg-type]
+        self._split = copy.deepcopy(split, shared)
         self._random: dict[str, dict[str, Tensor]] = {}
 
     @contextmanager
     def without(self, modules: Sequence[str]) -> Iterator[TorchSplit]:
         """The split with ``modules`` re-initialised; they are put back on leaving, also after an exception."""
         trees = (self._split.model, self._split.features_graph, self._split.head_graph)
-        kept: list[tuple[dict[str, Tensor | None], dict[str, Tensor | None]]] = []
+        kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
         try:
             for name in modules:
                 random = self._random_tensors(name)
                 for owner in (found for found in (_submodule(tree, name) for tree in trees) if found is not None):
-                    for store in (owner._parameters, owner._buffers):
+                    stores: tuple[dict[str, Any], ...] = (owner._parameters, owner._buffers)
+                    for store in stores:
                         kept.append((store, dict(store)))
                         store.update({key: value for key, value in random.items() if key in store})
             yield self._split
