@@ -28,6 +28,7 @@ SHORT = {  # the names and the order of the papers' columns
     "energy_pointing": "EnergyPoint",
 }
 TIMES = ("time", "time_plain")
+POINTING = ("pointing", "pointing_15px")
 ARROWS = {"higher": " ↑", "lower": " ↓"}
 COUNTS = {"n_error": "errors", "n_degenerate": "degenerate", "seconds": "s/image"}  # of a batch, shared work left out
 
@@ -47,15 +48,14 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     means = groups[[*metrics, "seconds"]].mean()
     times = [name for name in TIMES if name in metrics]
     means[times] = groups[times].median()
+    for name in [name for name in POINTING if name in metrics]:
+        means[f"{name}_class"] = [class_average(group, name) for _, group in groups]
     counts = rows.groupby(keys, sort=False).agg(
         n=("error", lambda error: int(error.isna().sum())),
         n_error=("error", lambda error: int(error.notna().sum())),
         n_degenerate=("degenerate", lambda flags: int((flags == True).sum())),  # noqa: E712 - null is neither
     )
     table = counts.join(means)
-    for name in ("pointing", "pointing_15px"):
-        if name in metrics:
-            table[f"{name}_class"] = [class_average(group, name) for _, group in groups]
     if "adcc" in metrics:
         table = table.rename(columns={"adcc": "adcc_mean"})
     if {"drop", "coherency", "complexity"} <= set(metrics):
@@ -74,12 +74,7 @@ def markdown(summary: pd.DataFrame, better: Mapping[str, str]) -> str:
         values = 100 * shown[column] if column in SHORT else shown[column]
         form = "{:.2f}" if column in SHORT else said
         shown[column] = [form.format(value) if pd.notna(value) else "–" for value in values]
-    derived = {
-        "adcc_mean": "adcc",
-        "adcc": "adcc",
-        "pointing_class": "pointing",
-        "pointing_15px_class": "pointing_15px",
-    }
+    derived = {"adcc_mean": "adcc", "adcc": "adcc", **{f"{name}_class": name for name in POINTING}}
     ways = {**better, **{name: better.get(column, "higher") for name, column in derived.items()}}
     titles = {c: SHORT.get(c, c) + ARROWS[ways[c]] for c in shown.columns if c in ways}
     shown = shown.rename(columns={**COUNTS, **titles})
