@@ -106,7 +106,7 @@ def build(cfg: DictConfig) -> Job:
     splits = _splits(cfg, runtime)
     split = splits[0]
     check_needs(methods, split.provides)
-    check_needs(metrics, (split.provides if cfg.model.fuse is None else frozenset()) | {"boxes"}, "metric")
+    check_needs(metrics, split.provides if cfg.model.fuse is None else frozenset(), "metric")
     for metric in metrics.values():
         if hasattr(metric, "labels"):
             metric.labels(split)  # sanity checks: refuses the name of a layer that the network does not have
