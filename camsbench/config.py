@@ -26,7 +26,7 @@ from camsbench.weights import ModelSpec, is_path
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
-SELECTION = ("subset", "shuffle", "limit", "classes", "per_class")
+SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
 NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
