@@ -34,7 +34,7 @@ class Passes:
         return max(0, self.head - self.features)
 
     def watch(self, part: str, out: object, images: int) -> None:
-        """Count ``images`` that passed ``part`` (``features``, ``head`` or the whole ``model``), and ``out``'s gradients."""
+        """Count ``images`` that passed ``part`` (features, head or the whole model), and the gradients of ``out``."""
         self.features += images * (part != "head")
         self.head += images * (part != "features")
         if isinstance(out, Tensor) and out.requires_grad:

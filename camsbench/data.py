@@ -229,7 +229,8 @@ def _drawn(records: Sequence[Record], draw: int | Sequence[int], limit: int | No
     if missing:
         raise CamsbenchError(
             f"data.draw={draw}: {len(missing)} of its {len(ids)} images are not in the data, the first is "
-            f"{missing[0]}; put all {draws.VALIDATION} validation images there, or take data.shuffle=SEED with data.limit=N"
+            f"{missing[0]}; put all {draws.VALIDATION:,} validation images there, or choose among those that are there "
+            "with data.shuffle=SEED data.limit=N"
         )
     return [by_id[image_id] for image_id in ids]
 

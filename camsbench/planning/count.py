@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from omegaconf import DictConfig
@@ -30,6 +31,7 @@ class Line:
 
     cell: str
     network: str
+    layer: str
     method: str  # or BASE
     part: str  # BASE, EXPLAIN, or a metric's name
     images: int
@@ -68,20 +70,13 @@ def plan(cfg: DictConfig, networks: Networks | None = None, cell: str | None = N
         layers = layers[:1]
     lines = []
     for place, layer in enumerate(layers):
-        split = layer.dry
-        where = f"{cell or f'{split.name}-{cfg.protocol.name}'}" + (f" at {split.layer}" if len(layers) > 1 else "")
-
-        def line(
-            method: str, part: str, n: int, passes: Passes, where: str = where, speed: Speed = layer.speed
-        ) -> Line:
-            return Line(where, cfg.model.name, method, part, n, passes, speed)
-
-        most = max(min(limits.get(name, total), total) for name in methods)
-        lines.append(line(BASE, BASE, most, Passes(features=1, head=1)))
-        for name, method in methods.items():
-            n = min(limits.get(name, total), total)
-            for part, passes in _parts(cfg, networks, place, method, metrics, rule):
-                lines.append(line(name, part, n, passes))
+        split, name = layer.dry, cell or f"{cfg.model.name}-{cfg.protocol.name}"
+        make = partial(Line, f"{name} at {split.layer}" if len(layers) > 1 else name, cfg.model.name, split.layer)
+        chosen = {method: min(limits.get(method, total), total) for method in methods}
+        lines.append(make(BASE, BASE, max(chosen.values()), Passes(features=1, head=1), layer.speed))
+        for method, explainer in methods.items():
+            for part, passes in _parts(cfg, networks, place, explainer, metrics, rule):
+                lines.append(make(method, part, chosen[method], passes, layer.speed))
     return lines
 
 

@@ -49,7 +49,7 @@ class DrySplit:
         return A
 
     def head(self, A: Tensor) -> Tensor:
-        logits = (A * self._cells).mean((2, 3)) @ self._weight
+        logits = A.mean((2, 3)) @ self._weight  # a head that every method accepts, CAM too
         self.passes.watch("head", logits, len(A) * self.micro_batch.stands_for)
         return logits
 
@@ -59,10 +59,6 @@ class DrySplit:
     @cached_property
     def _pattern(self) -> Tensor:
         return self._positive(self.channels, *self.side)
-
-    @cached_property
-    def _cells(self) -> Tensor:
-        return self._positive(*self.side)
 
     @cached_property
     def _weight(self) -> Tensor:

@@ -21,10 +21,8 @@ def count(cfg: DictConfig) -> tuple[int, str | None]:
         CamsbenchError: a choice of ``data`` is wrong.
     """
     node = cfg.data
-    if "root" not in node:
-        return len(images_of(node)), None
-    root = None if OmegaConf.is_missing(node, "root") else node.root
-    if root is not None and Path(str(root)).expanduser().is_dir():
+    root = None if OmegaConf.is_missing(node, "root") else str(node.get("root", "."))  # embedded data have none
+    if root is not None and Path(root).expanduser().is_dir():
         return len(images_of(node)), None
     numbers = range(1, draws.VALIDATION + 1)
     whole = [data.Record(draws.image_id(number), Path(), number % CLASSES) for number in numbers]

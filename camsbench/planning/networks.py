@@ -80,7 +80,6 @@ class Networks:
 
 
 def _key(cfg: DictConfig) -> str:
-    """What decides a network's shapes and speed."""
-    chosen = {"resize": cfg.protocol.resize, "crop": cfg.protocol.crop, "micro_batch": cfg.runtime.micro_batch}
+    """What decides a network's shapes and speed; two protocols that crop alike share them."""
     model = OmegaConf.to_container(cfg.model, resolve=True)
-    return json.dumps([model, OmegaConf.to_container(OmegaConf.create(chosen))], sort_keys=True)
+    return json.dumps([model, cfg.protocol.crop, cfg.runtime.micro_batch, cfg.runtime.device], sort_keys=True)

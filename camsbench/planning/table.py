@@ -23,10 +23,7 @@ def render(lines: Sequence[Line], remarks: Sequence[str] = ()) -> str:
         judging = sum(line.hours for line in part if line.part not in {BASE, EXPLAIN})
         methods.append([cell, method, f"{part[0].images:,}", *_totals(part), _hours(judging)])
     metrics = [[part, *_totals(found)] for (part,), found in _grouped(lines, lambda line: (line.part,)).items()]
-    speeds = {
-        (line.network, line.cell): [line.network, line.cell, *(_rate(s) for s in vars(line.speed).values())]
-        for line in lines
-    }
+    speeds = dict.fromkeys((line.network, line.layer, *map(_rate, vars(line.speed).values())) for line in lines)
     return "\n\n".join(
         [
             largest(lines),
@@ -37,8 +34,8 @@ def render(lines: Sequence[Line], remarks: Sequence[str] = ()) -> str:
             ),
             _table(["part of all cells", *PASSES], metrics, words=1),
             _table(
-                ["network", "cell", "features/s", "heads/s", "gradients of the head/s", "of the features/s"],
-                list(speeds.values()),
+                ["network", "layer", "features/s", "heads/s", "gradients of the head/s", "of the features/s"],
+                list(speeds),
                 words=2,
             ),
             BOUND,
@@ -80,13 +77,17 @@ def _hours(hours: float) -> str:
 
 
 def _duration(hours: float) -> str:
+    if hours >= 2 * 365 * 24:
+        return f"{hours / 24 / 365:,.0f} years"
     if hours >= 48:
         return f"{hours / 24:,.0f} days"
     return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} min"
 
 
 def _rate(seconds: float) -> str:
-    return f"{1 / seconds:,.0f}" if seconds > 0 else "–"
+    if seconds <= 0:
+        return "–"
+    return f"{1 / seconds:,.0f}" if seconds < 0.1 else f"{1 / seconds:.2g}"
 
 
 def _table(head: Sequence[str], cells: Sequence[Sequence[str]], words: int) -> str:
