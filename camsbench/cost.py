@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
@@ -13,11 +13,15 @@ from camsbench.split import TorchSplit
 
 @dataclass
 class Passes:
-    """Images passed through the features and the head, and images whose gradient was taken."""
+    """Images passed through the features and the head, and images whose gradient was taken.
+
+    ``through`` counts the gradients, among those of ``backward``, that went on from the head through the features.
+    """
 
     features: int = 0
     head: int = 0
     backward: int = 0
+    through: int = 0
 
     @property
     def forward(self) -> int:
@@ -29,32 +33,45 @@ class Passes:
         """Passes of the head beyond those that complete a pass of the whole network."""
         return max(0, self.head - self.features)
 
+    def watch(self, part: str, out: object, images: int) -> None:
+        """Count ``images`` that passed ``part`` (features, head or the whole model), and the gradients of ``out``."""
+        self.features += images * (part != "head")
+        self.head += images * (part != "features")
+        if isinstance(out, Tensor) and out.requires_grad:
+            out.register_hook(lambda _: self._back(part, images))
+
+    def _back(self, part: str, images: int) -> None:
+        self.backward += images * (part != "features")
+        self.through += images * (part != "head")
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+    def __sub__(self, other: Passes) -> Passes:
+        return Passes(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
+
+    def __mul__(self, images: int) -> Passes:
+        return Passes(**{f.name: getattr(self, f.name) * images for f in fields(self)})
+
 
 @contextmanager
-def counted(split: TorchSplit) -> Iterator[Passes]:
-    """Count the passes of ``split`` inside the block, the uncut model's too."""
+def counted(*splits: TorchSplit) -> Iterator[Passes]:
+    """Count the passes of ``splits`` together inside the block, the uncut model's too."""
     passes = Passes()
 
-    def through(part: str) -> object:
-        def count(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-            images = len(args[0])
-            if part in {"features", "model"}:
-                passes.features += images
-            if part in {"head", "model"}:
-                passes.head += images
-                if isinstance(out, Tensor) and out.requires_grad:
-                    out.register_hook(lambda gradient: _add(passes, len(gradient)))
+    def through(part: str, split: TorchSplit) -> object:
+        def count(module: nn.Module, args: tuple[Tensor, ...], out: object) -> None:
+            passes.watch(part, out, len(args[0]) * split.micro_batch.stands_for)
 
         return count
 
-    parts = {"features": split.features_graph, "head": split.head_graph, "model": split.model}
-    handles = [module.register_forward_hook(through(part)) for part, module in parts.items()]  # type: ignore[arg-type]
+    parts: dict[nn.Module, tuple[str, TorchSplit]] = {}  # splits of one network share its model
+    for split in splits:
+        parts |= {split.features_graph: ("features", split), split.head_graph: ("head", split)}
+        parts[split.model] = ("model", split)
+    handles = [module.register_forward_hook(through(*part)) for module, part in parts.items()]  # type: ignore[arg-type]
     try:
         yield passes
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _add(passes: Passes, images: int) -> None:
-    passes.backward += images

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
+from camsbench import draws
 from camsbench.errors import CamsbenchError
 from camsbench.preprocess import Box
 
@@ -81,6 +82,7 @@ def ilsvrc2012(root: str, name: str = "ilsvrc2012") -> list[Record]:
 def select(
     records: Sequence[Record],
     subset: str | None = None,
+    draw: int | Sequence[int] | None = None,
     shuffle: int | None = None,
     limit: int | None = None,
     classes: Sequence[int] | None = None,
@@ -88,12 +90,13 @@ def select(
 ) -> list[Record]:
     """The images of a run: those listed in the file ``subset``, shuffled by a seed, the first ``limit`` of them.
 
+    ``draw`` takes a frozen draw instead, or several together (see ``camsbench.draws``): the first ``limit`` of each.
     Before the limit, ``classes`` keeps the images of these labels, in the order of ``classes``, and ``per_class`` the
-    first so many of each label.
+    first so many of each label; of a draw they keep some.
 
     Raises:
-        CamsbenchError: the file is missing, repeats an id or names one that is not there; the limit is below 1; or
-            nothing is left; a class has no image.
+        CamsbenchError: the file is missing, repeats an id or names one that is not there; a draw comes with another
+            choice, or has images that are not there; the limit is below 1; or nothing is left; a class has no image.
     """
     chosen = list(records)
     if subset is not None:
@@ -104,6 +107,10 @@ def select(
         random.Random(shuffle).shuffle(chosen)
     if limit is not None and (type(limit) is not int or limit < 1):
         raise CamsbenchError(f"data.limit={limit}: give a number from 1 up, or null for all images")
+    if draw is not None:
+        if subset is not None or shuffle is not None:
+            raise CamsbenchError(f"data.draw={draw}: a draw is a choice of its own; drop data.subset and data.shuffle")
+        chosen, limit = _drawn(chosen, draw, limit), None
     chosen = _of_classes(chosen, classes, per_class)[:limit]
     if not chosen:
         raise CamsbenchError("data: no images are left; check data.root and data.subset")
@@ -208,6 +215,24 @@ def _of_classes(records: list[Record], classes: Sequence[int] | None, per_class:
         if seen[record.label] <= per_class:
             kept.append(record)
     return kept
+
+
+def _drawn(records: Sequence[Record], draw: int | Sequence[int], limit: int | None) -> list[Record]:
+    ids = draws.union(draw, limit)
+    by_id = {r.image_id: r for r in records}
+    missing = [image_id for image_id in ids if image_id not in by_id]
+    if len(missing) == len(ids):
+        raise CamsbenchError(
+            f"data.draw={draw}: draws are of ILSVRC2012's validation images (ids like {ids[0]}), and this data has "
+            "none of them; use data=ilsvrc2012, or data.shuffle=SEED with data.limit=N on other images"
+        )
+    if missing:
+        raise CamsbenchError(
+            f"data.draw={draw}: {len(missing)} of its {len(ids)} images are not in the data, the first is "
+            f"{missing[0]}; put all {draws.VALIDATION:,} validation images there, or choose among those that are there "
+            "with data.shuffle=SEED data.limit=N"
+        )
+    return [by_id[image_id] for image_id in ids]
 
 
 def _listed(records: Sequence[Record], subset: Path) -> list[Record]:
