@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from camsbench import session, tables
 from camsbench.config import compose_config
+from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
 from camsbench.report import figures, papertable
 from camsbench.session import Outcome
@@ -86,11 +87,12 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
     rows = pd.concat([outcome.rows for outcome in done], ignore_index=True)
     report = "\n".join(outcome.report for outcome in done)
     if cfg.table is not None:
-        report = papertable.write(cfg, [cell.config for cell in planned], rows, top)
+        report = papertable.write(cfg, done, top)
     if cfg.figure is not None:
         figures.draw(cfg.figure, top / "figure.png", [outcome.path for outcome in done])
     errors = sum(outcome.errors for outcome in done)
-    return Outcome(top, rows, tables.summarise(rows), report, errors, sum(map(len, failed.values())))
+    summary = tables.summarise(rows)
+    return Outcome(top, cfg, rows, summary, report, errors, failed=sum(map(len, failed.values())))
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:
@@ -105,7 +107,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     except Exception as error:  # Hydra's own sentences name the choices
         raise CamsbenchError(" ".join(str(error).split())) from error
     cfg.cells = None
-    return cfg
+    return with_controls(cfg) if cfg.controls else cfg
 
 
 def _named(configs: list[DictConfig], top: Path) -> list[Cell]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from camsbench.config import compose_config
+from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
 from camsbench.experiment import cells
 from camsbench.planning import images
@@ -83,7 +84,7 @@ def _runs(overrides: Sequence[str]) -> list[tuple[str | None, DictConfig]]:
         raise CamsbenchError(" ".join(str(error).split())) from error
     if cfg.get("cells"):
         return [(cell.name, cell.config) for cell in cells(cfg, overrides)]
-    return [(None, cfg)]
+    return [(None, with_controls(cfg) if cfg.controls else cfg)]
 
 
 if __name__ == "__main__":

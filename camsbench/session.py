@@ -13,11 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import identity, tables
 from camsbench.allocator import keep_freed_memory
 from camsbench.config import Job, build
+from camsbench.controls import with_controls
 from camsbench.pending import Task
 from camsbench.report import gallery
 from camsbench.report.saved import MapFolder
 from camsbench.runner import run
+from camsbench.spread import spread_markdown, spread_of
 from camsbench.store import RunFolder
+from camsbench.tables.pairs import pairs
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +30,12 @@ class Outcome:
     """Where a run, or an experiment of several, lies and what it gave."""
 
     path: Path
+    config: DictConfig
     rows: pd.DataFrame  # of the images that were chosen
     summary: pd.DataFrame
     report: str  # summary.md, or table.md
     errors: int  # rows of images that failed
+    spread: pd.DataFrame | None = None  # over several draws
     failed: int = 0  # runs that could not be done
 
 
@@ -41,6 +46,7 @@ def execute(cfg: DictConfig) -> Outcome:
         CamsbenchError: an option, file or network is wrong.
     """
     keep_freed_memory()
+    cfg = with_controls(cfg) if cfg.controls else cfg
     job = build(cfg)
     same = identity.identity(job)
     folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same))
@@ -73,6 +79,11 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
         "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)])
         + "\n"
     )
+    if (moved := spread_of(job.config, rows)) is not None:
+        folder.write_text("spread.csv", moved.to_csv(index=False))
+        text += f"\n{spread_markdown(moved)}\n"
+    if len(job.methods) > 1:
+        folder.write_text("pairs.csv", pairs(rows, seed=job.seed).to_csv(index=False))
     folder.write_text("summary.md", text)
     if job.gallery:
         maps = MapFolder(folder.path / "maps", job.gallery)
@@ -80,7 +91,7 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
         path = folder.path / "gallery.png"
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
         gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
-    return Outcome(folder.path, rows, summary, text, errors)
+    return Outcome(folder.path, job.config, rows, summary, text, errors, moved)
 
 
 def _heading(job: Job, rows: pd.DataFrame) -> str:
@@ -110,6 +121,8 @@ def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -
         remarks.append(f"{column} is not defined for {images} of the images (such as one without a box).")
     if settings:
         remarks.append("; ".join(settings).capitalize() + ".")
+    if len(job.methods) > 1:
+        remarks.append("pairs.csv: a paired test of each two methods, and how many images would separate them.")
     if len(set(summary["n"])) > 1:
         remarks.append("Methods with another n ran on other images: compare within the same n only.")
     if errors:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from omegaconf import DictConfig, ListConfig
 
 from camsbench import draws as frozen
 from camsbench import tables
 from camsbench.errors import CamsbenchError
+from camsbench.tables.grid import grid
 
 
 def spread(rows: pd.DataFrame, draws: Sequence[int], n: int) -> pd.DataFrame:
@@ -39,6 +41,25 @@ def spread(rows: pd.DataFrame, draws: Sequence[int], n: int) -> pd.DataFrame:
     long = pd.concat(lines, ignore_index=True)
     by = ["model", "protocol", *(key for key in ("method", "layer") if key in long), "column"]
     return long.groupby(by, sort=False)["value"].agg(min="min", median="median", max="max", sd="std").reset_index()
+
+
+def spread_of(cfg: DictConfig, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """The spread of a run of several draws, over the methods that explain all its images; None for other runs."""
+    draws = cfg.data.get("draw")
+    if not isinstance(draws, ListConfig) or len(set(draws)) < 2:
+        return None
+    whole = rows[~rows["method"].isin(list(cfg.limits))]
+    return spread(whole, list(draws), cfg.data.limit or frozen.SIZE) if len(whole) else None
+
+
+def spread_markdown(moved: pd.DataFrame) -> str:
+    """A spread as a Markdown table, in the columns' own units."""
+    values = ["min", "median", "max", "sd"]
+    several = [name for name in ("model", "protocol", "layer") if name in moved and len(set(moved[name])) > 1]
+    names = [*several, "method", "column"]
+    lines = moved.to_dict("records")
+    cells = [[*(str(line[name]) for name in names), *(f"{line[value]:.4g}" for value in values)] for line in lines]
+    return "Over the draws:\n\n" + grid([[*names, *values], *cells])
 
 
 def _of_draw(rows: pd.DataFrame, draw: int, n: int) -> pd.DataFrame:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from camsbench.cost import Passes
 from camsbench.planning.count import BASE, EXPLAIN, Line
+from camsbench.tables.grid import grid
 
+SPEEDS = ("network", "layer", "features/s", "heads/s", "gradients of the head/s", "of the features/s")
 PASSES = ("forward", "head", "backward", "hours")
 BOUND = (
     "A pass is one image through the network (forward), through its head alone (head), or a gradient of either "
@@ -23,21 +25,14 @@ def render(lines: Sequence[Line], remarks: Sequence[str] = ()) -> str:
         judging = sum(line.hours for line in part if line.part not in {BASE, EXPLAIN})
         methods.append([cell, method, f"{part[0].images:,}", *_totals(part), _hours(judging)])
     metrics = [[part, *_totals(found)] for (part,), found in _grouped(lines, lambda line: (line.part,)).items()]
+    total = ["all", "", "", *_totals(lines), ""]
     speeds = dict.fromkeys((line.network, line.layer, *map(_rate, vars(line.speed).values())) for line in lines)
     return "\n\n".join(
         [
             largest(lines),
-            _table(
-                ["cell", "method", "images", *PASSES, "of it metrics"],
-                [*methods, ["all", "", "", *_totals(lines), ""]],
-                words=2,
-            ),
-            _table(["part of all cells", *PASSES], metrics, words=1),
-            _table(
-                ["network", "layer", "features/s", "heads/s", "gradients of the head/s", "of the features/s"],
-                list(speeds),
-                words=2,
-            ),
+            grid([["cell", "method", "images", *PASSES, "of it metrics"], *methods, total], left=2),
+            grid([["part of all cells", *PASSES], *metrics]),
+            grid([list(SPEEDS), *speeds], left=2),
             BOUND,
             *remarks,
         ]
@@ -88,16 +83,3 @@ def _rate(seconds: float) -> str:
     if seconds <= 0:
         return "–"
     return f"{1 / seconds:,.0f}" if seconds < 0.1 else f"{1 / seconds:.2g}"
-
-
-def _table(head: Sequence[str], cells: Sequence[Sequence[str]], words: int) -> str:
-    """Markdown, padded for a terminal: the first ``words`` columns to the left, numbers to the right."""
-    rows = [list(head), *map(list, cells)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    padded = [
-        [cell.ljust(w) if i < words else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        for row in rows
-    ]
-    rule = "|".join("-" * (w + 2) if i < words else "-" * (w + 1) + ":" for i, w in enumerate(widths))
-    lines = ["| " + " | ".join(row) + " |" for row in padded]
-    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])

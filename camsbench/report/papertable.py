@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from camsbench.session import Outcome
+from camsbench.spread import spread_markdown
 from camsbench.store import write_text
 from camsbench.tables import pairs
 from camsbench.tables.paper import compare
@@ -25,16 +27,16 @@ bootstrap), the p-value (Wilcoxon's signed ranks, Holm-corrected over all pairs 
 separate the two (95 %, power 80 %). Values in [0,1]; all pairs are in pairs.csv."""
 
 
-def write(cfg: DictConfig, configs: Sequence[DictConfig], rows: pd.DataFrame, folder: Path) -> str:
+def write(cfg: DictConfig, done: Sequence[Outcome], folder: Path) -> str:
     """Write ``table.csv``, ``table.md``, ``table.tex`` and ``pairs.csv`` to the experiment folder; return the Markdown.
 
     Args:
         cfg: the experiment, with its ``table`` (see ``camsbench.tables.spec.Spec``); ``table.smoke`` replaces what a
             smoke run has otherwise.
-        configs: the configurations of its runs.
-        rows: the rows of all its runs.
+        done: the runs that could be done.
         folder: the experiment's folder.
     """
+    rows = pd.concat([outcome.rows for outcome in done], ignore_index=True)
     spec: dict[str, Any] = OmegaConf.to_container(cfg.table, resolve=True)  # type: ignore[assignment]
     smoke = spec.pop("smoke", {})
     remarks = []
@@ -42,10 +44,13 @@ def write(cfg: DictConfig, configs: Sequence[DictConfig], rows: pd.DataFrame, fo
         spec |= smoke
         images = rows["image_id"].nunique()
         remarks.append(SMOKE.format(models=", ".join(sorted(set(rows["model"]))), images=images))
-    spec["incomparable"] = spec.get("incomparable") or _incomparable(configs)
+    spec["incomparable"] = spec.get("incomparable") or _incomparable([outcome.config for outcome in done])
     comparison = compare(spec, rows, cfg.seed)
     between = pairs.pairs(rows, seed=cfg.seed)
     text = f"{comparison.markdown(remarks)}\n{BETWEEN}\n\n{pairs.markdown(between)}\n"
+    spreads = [outcome.spread for outcome in done if outcome.spread is not None]
+    if spreads:
+        text += f"\n## Spread over draws\n\n{spread_markdown(pd.concat(spreads))}\n"
     write_text(folder / "pairs.csv", between.to_csv(index=False))
     for name, content in (("table.csv", comparison.csv()), ("table.tex", comparison.latex()), ("table.md", text)):
         write_text(folder / name, content)
