@@ -198,10 +198,10 @@ def check(row: dict[str, list[Any]], **expected: list[float]) -> None:
         assert row[name] == pytest.approx(values, abs=2e-5), name
 
 
-# Under the bilinear mask the marks of image 0 are 3·1/2 − 1 = 1/2, 5·31/32 − 1 = 123/32 and 2/4 − 1 < 0, so 4.34375; its
-# light is 23/32 + 31/32 + 7/16 + 1/4 = 2.375 (rows 7, 11, 16, 28): 4.34375 + 2.375 − 10 = −3.28125. Of image 1 the
-# marks are 4/2 − 1 = 1 and 8·31/32 − 1 = 27/4, so 7.75, and the dark is gone,
-# 6.5/64 < 1/2: 7.75 + 2.375 − 10 = 0.125.
+# Under the bilinear mask the marks of image 0 are 3·1/2 − 1 = 1/2, 5·31/32 − 1 = 123/32 and 2/4 − 1 < 0, so 4.34375,
+# and its light is 23/32 + 31/32 + 7/16 + 1/4 = 2.375 (rows 7, 11, 16, 28): 4.34375 + 2.375 − 10 = −3.28125. Of image 1
+# the marks are 4/2 − 1 = 1 and 8·31/32 − 1 = 27/4, so 7.75, and the dark is gone, 6.5/64 < 1/2: 7.75 + 2.375 − 10 =
+# 0.125.
 SOFT = (-3.28125, 0.125)
 # Their maps, band by band, for coherency: marks + light − dark.
 AGAIN = [[1.21875, 4.8125, 0.4375, 0.25], [1.71875, 7.71875, 0.4375, 0.25]]
