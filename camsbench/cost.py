@@ -55,21 +55,18 @@ class Passes:
 
 
 @contextmanager
-def counted(*splits: TorchSplit) -> Iterator[Passes]:
-    """Count the passes of ``splits`` together inside the block, the uncut model's too."""
+def counted(split: TorchSplit) -> Iterator[Passes]:
+    """Count the passes of ``split`` inside the block, the uncut model's too."""
     passes = Passes()
 
-    def through(part: str, split: TorchSplit) -> object:
+    def through(part: str) -> object:
         def count(module: nn.Module, args: tuple[Tensor, ...], out: object) -> None:
-            passes.watch(part, out, len(args[0]) * split.micro_batch.stands_for)
+            passes.watch(part, out, len(args[0]))
 
         return count
 
-    parts: dict[nn.Module, tuple[str, TorchSplit]] = {}  # splits of one network share its model
-    for split in splits:
-        parts |= {split.features_graph: ("features", split), split.head_graph: ("head", split)}
-        parts[split.model] = ("model", split)
-    handles = [module.register_forward_hook(through(*part)) for module, part in parts.items()]  # type: ignore[arg-type]
+    parts = {"features": split.features_graph, "head": split.head_graph, "model": split.model}
+    handles = [module.register_forward_hook(through(part)) for part, module in parts.items()]  # type: ignore[arg-type]
     try:
         yield passes
     finally:
