@@ -11,7 +11,7 @@ from pathlib import Path
 from camsbench.draws import COUNT, SIZE, VALIDATION, sample
 
 HEADER = f"""\
-# Draw {{draw}}: {SIZE} of the {VALIDATION} images of ILSVRC2012's validation set, without replacement, seeded by {{draw}}.
+# Draw {{draw}}: {SIZE} of the {VALIDATION} validation images of ILSVRC2012, without replacement, seeded by {{draw}}.
 # A line is the number in ILSVRC2012_val_XXXXXXXX. The first 300, 500, 1000 and 5000 lines are the smaller subsets.
 # Which images the papers drew is not known: their tables are measured on other images than these.
 # Written by scripts/draws.py.
