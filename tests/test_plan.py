@@ -23,7 +23,7 @@ from camsbench.planning import images as counting
 from camsbench.planning.count import BASE, EXPLAIN, Line, plan
 from camsbench.planning.dry import DrySplit
 from camsbench.planning.networks import Networks
-from camsbench.planning.speed import Speed, given
+from camsbench.planning.speed import Speed, given, sample
 from camsbench.planning.table import render
 from camsbench.split import TorchSplit
 
@@ -151,7 +151,7 @@ def test_hours_are_passes_over_the_rate(networks: Networks, lite0: TorchSplit) -
     line = plan(config("method=[scorecam]", "metric=[drop]"), networks)[1]
     assert line.total == Passes(features=20 * 1280, head=20 * 1280)
     assert line.hours == pytest.approx(20 * 1280 / 100 / 3600)
-    speed = given(lite0, 100)
+    speed = given(lite0, *sample(lite0), 100)
     assert speed.forward_rate == pytest.approx(100)
     assert speed.head / speed.features < 0.01  # 1.3 of 390 million multiplications
     assert Speed(4, 3, 2, 1).seconds(Passes(features=1, head=11, backward=5, through=2)) == 4 + 33 + 10 + 2

@@ -6,13 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config import networks
 from camsbench.errors import CamsbenchError
 from camsbench.planning.dry import CountedSplit, DrySplit, Tally
-from camsbench.planning.speed import Speed, given, measured
+from camsbench.planning.speed import Speed, given, measured, sample
 from camsbench.runtime import prepare
 from camsbench.split import TorchSplit
 
@@ -64,9 +63,8 @@ class Networks:
 
     def _layer(self, split: TorchSplit) -> Layer:
         rate = self.rates.get(split.name, self.rates.get(""))
-        with torch.no_grad():
-            A = split.features(torch.zeros(1, 3, split.preprocess.crop, split.preprocess.crop, device=split.device))
-        return Layer(DrySplit.of(split, A), measured(split) if rate is None else given(split, rate))
+        x, A = sample(split)
+        return Layer(DrySplit.of(split, A), measured(split, x, A) if rate is None else given(split, x, A, rate))
 
     def _splits(self, cfg: DictConfig) -> list[TorchSplit]:
         key = _key(cfg)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from camsbench.cost import Passes
@@ -43,21 +44,19 @@ class Speed:
         return 1 / (self.features + self.head)
 
 
-def measured(split: TorchSplit) -> Speed:
-    """The speed of a network here, in micro-batches as the run packs them."""
-    images = min(split.micro_batch.size, IMAGES.get(split.device.type, 8))
-    x, A = _input(split, images)
-    A = A.repeat(-(-split.micro_batch.size // images), 1, 1, 1)  # VGG's head reads 400 MB of weights a micro-batch
+def measured(split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
+    """The speed of a network here, on images ``x`` [B,3,H,W] and their activations ``A`` [B,K,h,w]."""
+    A = A.repeat(-(-split.micro_batch.size // len(A)), 1, 1, 1)  # VGG's head reads 400 MB of weights a micro-batch
     return _speed(lambda work, n: _repeat(work, split.device) / n, split, x, A)
 
 
-def given(split: TorchSplit, rate: float) -> Speed:
+def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
     """The speed of a network that passes ``rate`` images a second, on whatever machine.
 
-    Its head and its gradients take their share of the multiplications, counted on one image.
+    Its head and its gradients take their share of the multiplications, counted without doing them.
     """
-    x, A = _input(split, 1)
-    flops = _speed(lambda work, _: _flops(work), split, x, A)
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        flops = _speed(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
     per_flop = 1 / rate / (flops.features + flops.head)
     return Speed(*(value * per_flop for value in vars(flops).values()))
 
@@ -79,9 +78,10 @@ def _speed(cost: Callable[[Callable[[], Any], int], float], split: TorchSplit, x
     )
 
 
-def _input(split: TorchSplit, images: int) -> tuple[Tensor, Tensor]:
-    """Noise images, and their activations; this pass warms up, too."""
+def sample(split: TorchSplit) -> tuple[Tensor, Tensor]:
+    """A few noise images [B,3,H,W], and their activations [B,K,h,w]; this pass warms up, too."""
     side = split.preprocess.crop
+    images = min(split.micro_batch.size, IMAGES.get(split.device.type, 8))
     noise = torch.randn(images, 3, side, side, generator=torch.Generator().manual_seed(0))
     x = noise.to(split.device, memory_format=torch.channels_last)
     with torch.no_grad():
