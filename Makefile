@@ -15,7 +15,7 @@ demo: $(VENV)/.demo  ## install, run eight methods on real images, print the tab
 	$(BIN)/python -m camsbench experiment=demo
 
 test: $(VENV)/.dev  ## install what tests need, and run them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.dev  ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -69,8 +69,11 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_folder_holds_what_it_promises(reference: Path) -> None:
     names = {path.name for path in reference.iterdir() if path.name != ".lock"}
-    files = {"rows", "maps", "config.yaml", "environment.json", "manifest.csv", "summary.csv", "summary.md"}
-    assert names == files | {"gallery.png"}
+    files = {"rows", "maps", "curves", "config.yaml", "environment.json", "manifest.csv"}
+    assert names == files | {"summary.csv", "summary.md", "pairs.csv", "gallery.png"}
+    curves = RunFolder(reference).curves()
+    assert curves.groupby("curve").size().to_dict() == {"insertion_curve": 20, "deletion_curve": 20}
+    assert {len(y) for y in curves["y"]} == {5}
     rows = rows_of(reference)
     assert list(rows.columns) == COLUMNS
     assert len(rows) == 20

@@ -11,48 +11,10 @@ from torch import Tensor
 
 from camsbench import scoring
 from camsbench.explained import Explained
-from camsbench.maps import SaliencyRule, size_of, upsample
-from camsbench.metrics.adcc import correlation
+from camsbench.maps import size_of
 from camsbench.randomise import layers_of, randomised
-from camsbench.similarity import gradients, ranks, spearman, ssim
+from camsbench.similarity import SIMILARITIES, Seen, similarities
 from camsbench.split import TorchSplit
-
-SIMILARITIES = ("spearman", "abs_spearman", "ssim", "hog")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One map of each image, on the host, as the similarities need it."""
-
-    ranks: Tensor  # [B,H·W] of the upsampled raw map
-    abs_ranks: Tensor  # [B,H·W] of its magnitude
-    saliency: Tensor  # [B,H,W]
-    gradients: Tensor  # [B,n]
-    defined: Tensor  # [B] bool: neither constant nor NaN
-
-    @classmethod
-    def of(cls, raw: Tensor, saliency: Tensor, degenerate: Tensor, rule: SaliencyRule) -> Seen:
-        """From raw maps [B,h,w], their saliency [B,1,H,W], and which of them are degenerate [B]."""
-        large = upsample(raw[:, None].float(), size_of(saliency), rule.interpolation)
-        together = torch.cat([large, saliency.float(), degenerate.float().view(-1, 1, 1, 1).expand_as(large)], 1)
-        host = together.detach().cpu()  # one copy a randomised layer: Spearman, SSIM and HOG run on the host
-        defined = (host[:, 2, 0, 0] == 0) & host[:, 0].isfinite().all(2).all(1)
-        signed = torch.where(defined[:, None, None], host[:, 0], 0)
-        histograms = torch.stack([gradients(one.numpy()) for one in host[:, 1]])
-        return cls(ranks(signed), ranks(signed.abs()), host[:, 1], histograms, defined)
-
-
-def similarities(a: Seen, b: Seen) -> dict[str, Tensor]:
-    """The four similarities [B] of two maps of each image, in double precision; NaN where a map is degenerate."""
-    pairs = zip(a.saliency.numpy(), b.saliency.numpy(), strict=True)
-    found = {
-        "spearman": spearman(a.ranks, b.ranks),
-        "abs_spearman": spearman(a.abs_ranks, b.abs_ranks),
-        "ssim": torch.tensor([ssim(one, other) for one, other in pairs]),
-        "hog": correlation(a.gradients, b.gradients),
-    }
-    defined = a.defined & b.defined
-    return {name: torch.where(defined, values.double(), torch.nan) for name, values in found.items()}
 
 
 @dataclass(frozen=True)

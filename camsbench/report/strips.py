@@ -12,11 +12,12 @@ from camsbench.data import Record
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, explain
 from camsbench.loader import Picture, read
-from camsbench.metrics.sanity import SIMILARITIES, Randomisation, Seen, similarities
+from camsbench.metrics.sanity import Randomisation
 from camsbench.pending import Task
 from camsbench.report.finished import Finished
 from camsbench.report.gallery import CELL, Panel, blank, overlay
 from camsbench.runner import base_forward
+from camsbench.similarity import SIMILARITIES, Seen, similarities
 
 
 @dataclass(frozen=True)
