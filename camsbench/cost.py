@@ -8,16 +8,23 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from camsbench.folding import folded
+from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
 
 
 @dataclass
 class Passes:
-    """Images passed through the features and the head, and images whose gradient was taken."""
+    """Images passed through the features and the head, and images whose gradient was taken.
+
+    ``tail`` counts the copies that a closed form (``camsbench.closed_forms``) takes through the layers behind the
+    head's first linear one, which ``head`` does not see.
+    """
 
     features: int = 0
     head: int = 0
     backward: int = 0
+    tail: int = 0
 
     @property
     def forward(self) -> int:
@@ -40,6 +47,8 @@ def counted(split: TorchSplit) -> Iterator[Passes]:
             images = len(args[0])
             if part in {"features", "model"}:
                 passes.features += images
+            if part == "tail":
+                passes.tail += images
             if part in {"head", "model"}:
                 passes.head += images
                 if isinstance(out, Tensor) and out.requires_grad:
@@ -47,8 +56,13 @@ def counted(split: TorchSplit) -> Iterator[Passes]:
 
         return count
 
-    parts = {"features": split.features_graph, "head": split.head_graph, "model": split.model}
-    handles = [module.register_forward_hook(through(part)) for part, module in parts.items()]  # type: ignore[arg-type]
+    parts: list[tuple[str, nn.Module]] = [("model", split.model)]
+    for part, traced in (("features", split.features_graph), ("head", split.head_graph)):
+        parts += [(part, module) for module in {traced, folded(traced)}]
+    closed = linear_head(split)
+    if closed is not None and closed.rest is not None:
+        parts.append(("tail", closed.rest))
+    handles = [module.register_forward_hook(through(part)) for part, module in parts]  # type: ignore[arg-type]
     try:
         yield passes
     finally:
