@@ -100,7 +100,7 @@ def _fold(part: fx.GraphModule) -> Folding:
     result = graph.graph_copy(part.graph, copies)
     graph.output(result)
     own: dict[str, nn.Module] = {}
-    pairs = []
+    pairs: list[Pair] = []
     for node in list(graph.nodes):
         pair = _pair(part, node)
         if pair is None:
