@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from camsbench import experiment, session
 from camsbench.config import CONF
 from camsbench.errors import CamsbenchError
-from camsbench.session import execute
 
 codes: list[int] = []  # one a job of a sweep
 
@@ -19,7 +19,10 @@ codes: list[int] = []  # one a job of a sweep
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> None:
     try:
-        outcome = execute(cfg)
+        if cfg.cells is None:
+            outcome = session.execute(cfg)
+        else:
+            outcome = experiment.execute(cfg, list(HydraConfig.get().overrides.task))
     except CamsbenchError as error:
         sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         where = f" (job {HydraConfig.get().job.override_dirname})" if sweep else ""
@@ -30,10 +33,10 @@ def _job(cfg: DictConfig) -> None:
         sys.exit(130)
     else:
         print(outcome.report)
-        for name in ("summary.md", "gallery.png"):
+        for name in ("summary.md", "table.md", "gallery.png", "figure.png"):
             if (outcome.path / name).is_file():
                 print(f"{name}: {outcome.path / name}")
-        codes.append(2 if outcome.errors and cfg.strict else 0)
+        codes.append(1 if outcome.failed else 2 if outcome.errors and cfg.strict else 0)
 
 
 def main() -> None:

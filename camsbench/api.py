@@ -111,6 +111,7 @@ def evaluate(
         CamsbenchError: as ``explain``.
     """
     chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
+    check_needs(dict(zip(map(str, metrics), chosen, strict=True)), split.provides, "metric")
     result = _explained(method, split, x, target, ids, seed, protocol, boxes)
     with torch.inference_mode(mode=False):
         columns, _ = explaining.measure(chosen, result)

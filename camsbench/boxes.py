@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from camsbench.errors import CamsbenchError
 from camsbench.preprocess import Box
 
@@ -41,3 +44,19 @@ def _clipped(box: Sequence[float], image: int, height: int, width: int) -> Box:
             "with xmin < xmax and ymin < ymax"
         )
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+
+
+def inside(boxes: Boxes, like: Tensor) -> Tensor:
+    """The pixels of ``like`` [B,1,H,W] whose centre lies in a box of their image, bool [B,H,W].
+
+    Pixel (row i, column j) has its centre at (j + ½, i + ½); a box holds its left and upper edge, not the others. So
+    whole-numbered boxes hold xmax − xmin columns, as TorchRay's masks do. A pixel in several boxes counts once.
+    """
+    longest = max(1, *(len(of_image) for of_image in boxes))
+    empty: Box = (0.0, 0.0, 0.0, 0.0)
+    padded = [list(of_image) + [empty] * (longest - len(of_image)) for of_image in boxes]
+    x0, y0, x1, y1 = torch.tensor(padded, device=like.device)[..., None].unbind(2)  # each [B,n,1]
+    row, column = (torch.arange(side, device=like.device) + 0.5 for side in like.shape[2:])
+    in_rows = ((y0 <= row) & (row < y1)).float()  # [B,n,H]
+    in_columns = ((x0 <= column) & (column < x1)).float()  # [B,n,W]
+    return in_rows.transpose(1, 2) @ in_columns > 0

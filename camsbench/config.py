@@ -26,9 +26,11 @@ from camsbench.weights import ModelSpec, is_path
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
-SELECTION = ("subset", "shuffle", "limit")
+SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
+NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
+OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see data.check_boxes
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,22 @@ def build(cfg: DictConfig) -> Job:
     runtime = prepare(cfg.runtime)
     methods = explainers(cfg)
     metrics = measures(cfg)
-    limits = _limits(cfg.limits, methods)
+    limits = limits_of(cfg, methods)
     target = _target(cfg.target)
     if not isinstance(cfg.seed, int):
         raise CamsbenchError(f"seed={cfg.seed}: give a whole number")
     if not isinstance(cfg.gallery, int) or cfg.gallery < 0:
         raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
-    rule = _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)
-    records = _records(cfg.data)
-    splits = _splits(cfg, runtime)
+    rule = saliency_rule(cfg)
+    records = images_of(cfg.data)
+    data.check_boxes(records, [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())])
+    splits = networks(cfg, runtime)
     split = splits[0]
     check_needs(methods, split.provides)
+    check_needs(metrics, split.provides if cfg.model.fuse is None else frozenset(), "metric")
+    for metric in metrics.values():
+        if hasattr(metric, "labels"):
+            metric.labels(split)  # sanity checks: refuses the name of a layer that the network does not have
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(split, layer="+".join(s.layer for s in splits))]
@@ -135,13 +142,18 @@ def measures(cfg: DictConfig) -> dict[str, Metric]:
     return _instantiate_group(cfg, "metric")
 
 
-def check_needs(methods: Mapping[str, Explainer], provides: frozenset[str]) -> None:
-    """Refuse methods that ask more of a split than it provides."""
-    for name, method in methods.items():
-        lacking = sorted(method.needs - provides)
+def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[str], group: str = "method") -> None:
+    """Refuse methods, or metrics, that ask more of a split than it provides.
+
+    A metric may say in ``needs`` what it asks. Fused layers (``model.fuse``) provide metrics with nothing: there is
+    no one network cut at one layer behind their map.
+    """
+    for name, one in chosen.items():
+        needs = getattr(one, "needs", frozenset()) - OF_THE_DATA
+        lacking = [NEEDS.get(need, need) for need in sorted(needs - provides)]
         if lacking:
             raise CamsbenchError(
-                f"method={name} needs a {' and '.join(lacking)}, which this split does not provide: take another method"
+                f"{group}={name} needs {' and '.join(lacking)}, which this split does not provide: take another {group}"
             )
 
 
@@ -151,6 +163,11 @@ def load_splits(spec: Mapping[str, Any], transform: Mapping[str, Any], **options
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
     return models.load(ModelSpec(**spec), transform=transform, **options)
+
+
+def saliency_rule(cfg: DictConfig) -> SaliencyRule:
+    """The protocol's way from a raw map to a saliency."""
+    return _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)  # type: ignore[no-any-return]
 
 
 def _refuse_missing(cfg: DictConfig) -> None:
@@ -193,8 +210,9 @@ def _make(option: str, kind: Any, node: Any) -> Any:
         raise CamsbenchError(f"{option}: {error}") from error
 
 
-def _limits(node: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int]:
-    limits = _plain(node)
+def limits_of(cfg: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int]:
+    """For each of ``methods`` that has one its limit of images."""
+    limits = _plain(cfg.limits)
     for name, limit in limits.items():
         if not isinstance(limit, int) or limit < 1:
             raise CamsbenchError(f"limits.{name}={limit}: give a number from 1 up")
@@ -209,7 +227,8 @@ def _target(target: str | int) -> str | int:
     raise CamsbenchError(f"target={target}: choose predicted, label, or a class index")
 
 
-def _records(node: DictConfig) -> list[data.Record]:
+def images_of(node: DictConfig) -> list[data.Record]:
+    """The images that ``data`` chooses."""
     options = _plain(node)
     selection = {key: options.pop(key, None) for key in SELECTION}
     try:
@@ -221,8 +240,10 @@ def _records(node: DictConfig) -> list[data.Record]:
     return data.select(source, **selection)
 
 
-def _splits(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
-    changes = {key: cfg.protocol[key] for key in ("resize", "crop") if cfg.protocol[key] is not None}
+def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
+    """The network of ``model`` under the protocol's preprocessing, one split a layer."""
+    protocol = _plain(cfg.protocol)
+    changes = {key: protocol[key] for key in ("resize", "crop") if protocol[key] is not None}
     if cfg.model.fuse not in FUSES:
         raise CamsbenchError(f"model.fuse={cfg.model.fuse}: choose mean, or null for a row a layer")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from camsbench.split import TorchSplit
 class Passes:
     """Images passed through the features and the head, and images whose gradient was taken.
 
+    ``through`` counts the gradients, among those of ``backward``, that went on from the head through the features.
     ``tail`` counts the copies that a closed form (``camsbench.closed_forms``) takes through the layers behind the
     head's first linear one, which ``head`` does not see.
     """
@@ -24,6 +25,7 @@ class Passes:
     features: int = 0
     head: int = 0
     backward: int = 0
+    through: int = 0
     tail: int = 0
 
     @property
@@ -36,39 +38,50 @@ class Passes:
         """Passes of the head beyond those that complete a pass of the whole network."""
         return max(0, self.head - self.features)
 
+    def watch(self, part: str, out: object, images: int) -> None:
+        """Count ``images`` that passed ``part`` (features, head, tail or the whole model), and the gradients of ``out``."""
+        self.features += images * (part in {"features", "model"})
+        self.head += images * (part in {"head", "model"})
+        self.tail += images * (part == "tail")
+        if part != "tail" and isinstance(out, Tensor) and out.requires_grad:
+            out.register_hook(lambda _: self._back(part, images))
+
+    def _back(self, part: str, images: int) -> None:
+        self.backward += images * (part != "features")
+        self.through += images * (part != "head")
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+    def __sub__(self, other: Passes) -> Passes:
+        return Passes(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
+
+    def __mul__(self, images: int) -> Passes:
+        return Passes(**{f.name: getattr(self, f.name) * images for f in fields(self)})
+
 
 @contextmanager
-def counted(split: TorchSplit) -> Iterator[Passes]:
-    """Count the passes of ``split`` inside the block, the uncut model's too."""
+def counted(*splits: TorchSplit) -> Iterator[Passes]:
+    """Count the passes of ``splits`` together inside the block, the uncut model's too."""
     passes = Passes()
 
-    def through(part: str) -> object:
-        def count(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-            images = len(args[0])
-            if part in {"features", "model"}:
-                passes.features += images
-            if part == "tail":
-                passes.tail += images
-            if part in {"head", "model"}:
-                passes.head += images
-                if isinstance(out, Tensor) and out.requires_grad:
-                    out.register_hook(lambda gradient: _add(passes, len(gradient)))
+    def through(part: str, split: TorchSplit) -> object:
+        def count(module: nn.Module, args: tuple[Tensor, ...], out: object) -> None:
+            passes.watch(part, out, len(args[0]) * split.micro_batch.stands_for)
 
         return count
 
-    parts: list[tuple[str, nn.Module]] = [("model", split.model)]
-    for part, traced in (("features", split.features_graph), ("head", split.head_graph)):
-        parts += [(part, module) for module in {traced, folded(traced)}]
-    closed = linear_head(split)
-    if closed is not None and closed.rest is not None:
-        parts.append(("tail", closed.rest))
-    handles = [module.register_forward_hook(through(part)) for part, module in parts]  # type: ignore[arg-type]
+    parts: dict[nn.Module, tuple[str, TorchSplit]] = {}  # splits of one network share its model
+    for split in splits:
+        for part, traced in (("features", split.features_graph), ("head", split.head_graph)):
+            parts |= dict.fromkeys((traced, folded(traced)) if split.fold else (traced,), (part, split))
+        closed = linear_head(split)
+        if closed is not None and closed.rest is not None:
+            parts[closed.rest] = ("tail", split)
+        parts[split.model] = ("model", split)
+    handles = [module.register_forward_hook(through(*part)) for module, part in parts.items()]  # type: ignore[arg-type]
     try:
         yield passes
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _add(passes: Passes, images: int) -> None:
-    passes.backward += images

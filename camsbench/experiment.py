@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from camsbench import session
+from camsbench import session, tables
 from camsbench.config import compose_config
+from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
+from camsbench.report import figures, papertable
 from camsbench.session import Outcome
 
 log = logging.getLogger(__name__)
@@ -65,6 +68,8 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
         CamsbenchError: all cells failed.
     """
     planned = cells(cfg, overrides)
+    if cfg.figure is not None:
+        figures.kind_of(cfg.figure)  # refused before any work
     done: list[Outcome] = []
     failed: dict[str, list[str]] = {}
     for number, cell in enumerate(planned, 1):
@@ -78,8 +83,16 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
         raise CamsbenchError("; ".join(said))
     for sentence in said:
         log.error("%s", sentence)
-    report = made(cfg, [cell.config for cell in planned], done)
-    return Outcome(folder(cfg), pd.concat([o.summary for o in done]), report, sum(o.errors for o in done), len(said))
+    top = folder(cfg)
+    rows = pd.concat([outcome.rows for outcome in done], ignore_index=True)
+    report = "\n".join(outcome.report for outcome in done)
+    if cfg.table is not None:
+        report = papertable.write(cfg, done, top)
+    if cfg.figure is not None:
+        figures.draw(cfg.figure, top / "figure.png", [outcome.path for outcome in done])
+    errors = sum(outcome.errors for outcome in done)
+    summary = tables.summarise(rows)
+    return Outcome(top, cfg, rows, summary, report, errors, failed=sum(map(len, failed.values())))
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:
@@ -94,7 +107,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     except Exception as error:  # Hydra's own sentences name the choices
         raise CamsbenchError(" ".join(str(error).split())) from error
     cfg.cells = None
-    return cfg
+    return with_controls(cfg) if cfg.controls else cfg
 
 
 def _named(configs: list[DictConfig], top: Path) -> list[Cell]:

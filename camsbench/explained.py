@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from camsbench import scoring
-from camsbench.maps import SaliencyRule, size_of
+from camsbench.maps import SaliencyRule, normalise, size_of
+from camsbench.masking import masked_images
 from camsbench.types import Explainer, Forward, Split
+
+RESOLUTIONS = ("image", "map")
 
 
 @dataclass(frozen=True)
 class Explained:
     """A forward pass under one method: what a metric judges.
 
-    ``masked`` is the pass of the masked image x ⊙ saliency, and ``masked_saliency`` the same method's saliency of it:
-    drop, increase, coherency and ADCC share them.
+    Drop, increase, coherency and ADCC share the pass of the masked image, and coherency and ADCC its explanation: each
+    is made once for each way of masking (see ``camsbench.masking``).
     """
 
     split: Split
@@ -32,21 +34,42 @@ class Explained:
     saliency: Tensor  # [B,1,H,W]
     degenerate: Tensor  # [B] bool
     seconds: float  # for the whole batch, explaining only
+    _masked: dict[tuple[str, str], Forward] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _masked_raw: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def masked(self) -> Forward:
+        """The forward pass of x ⊙ saliency, as ``masked_by``."""
+        return self.masked_by("soft", "normalised")
+
+    @property
+    def masked_saliency(self) -> Tensor:
+        """The method's saliency [B,1,H,W] of x ⊙ saliency, for the same targets."""
+        return self.masked_saliency_at("image", "normalised")
+
+    def masked_by(self, kind: str, space: str) -> Forward:
         """The forward pass of the masked images, for the same targets, each with another random stream.
 
         With the same stream a random map would explain itself perfectly.
         """
-        x = self.forward.x * self.saliency
-        return scoring.forward(self.split, x, self.forward.target, tuple(seed ^ 1 for seed in self.forward.seeds))
+        if (kind, space) not in self._masked:
+            x = masked_images(kind, space, self.split, self.forward.x, self.saliency)
+            seeds = tuple(seed ^ 1 for seed in self.forward.seeds)
+            self._masked[kind, space] = scoring.forward(self.split, x, self.forward.target, seeds)
+        return self._masked[kind, space]
 
-    @cached_property
-    def masked_saliency(self) -> Tensor:
-        """The method's saliency [B,1,H,W] of the masked images, for the same targets."""
-        raw = self.explainer(self.split, self.masked)
-        return self.rule(raw, size_of(self.forward.x))[0]
+    def saliency_at(self, resolution: str) -> Tensor:
+        """The saliency [B,1,H,W] at the ``image``'s size, or the min-maxed raw ``map`` [B,1,h',w']."""
+        return self.saliency if resolution == "image" else normalise(self.raw[:, None].float())[0]
+
+    def masked_saliency_at(self, resolution: str, space: str) -> Tensor:
+        """As ``saliency_at``, for the images under the soft mask."""
+        if space not in self._masked_raw:
+            self._masked_raw[space] = self.explainer(self.split, self.masked_by("soft", space))
+        raw = self._masked_raw[space]
+        if resolution == "image":
+            return self.rule(raw, size_of(self.forward.x))[0]
+        return normalise(raw[:, None].float())[0]
 
 
 class Metric(Protocol):
@@ -57,7 +80,8 @@ class Metric(Protocol):
     them, curves: float tensors [B,n] under names of their own.
     """
 
-    columns: ClassVar[Mapping[str, str]]
+    @property
+    def columns(self) -> Mapping[str, str]: ...
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]: ...
 
@@ -74,15 +98,16 @@ def measure(metrics: Iterable[Metric], explained: Explained) -> tuple[dict[str, 
 
 def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: Forward) -> Explained:
     """Run a method on a forward pass and time it, synchronised with the device."""
-    _synchronise(forward.x)
+    synchronise(forward.x)
     start = time.perf_counter()
     raw = explainer(split, forward)
-    _synchronise(forward.x)
+    synchronise(forward.x)
     seconds = time.perf_counter() - start
     saliency, degenerate = rule(raw, size_of(forward.x))
     return Explained(split, explainer, rule, forward, raw, saliency, degenerate, seconds)
 
 
-def _synchronise(x: Tensor) -> None:
+def synchronise(x: Tensor) -> None:
+    """Wait until the device of ``x`` has done what it was given: before the clock is read."""
     if x.is_cuda:
         torch.cuda.synchronize(x.device)

@@ -42,7 +42,9 @@ class Pair:
             for t in (self.layer.weight, self.layer.bias, self.norm.weight, self.norm.bias)
         )
         mean, variance, eps = self.norm.running_mean, self.norm.running_var, self.norm.eps
-        assert isinstance(weight, Tensor) and isinstance(mean, Tensor) and isinstance(variance, Tensor)
+        assert isinstance(weight, Tensor)
+        assert isinstance(mean, Tensor)
+        assert isinstance(variance, Tensor)
         scale = (variance + eps).rsqrt()  # type: ignore[operator]
         scale = scale if gain is None else scale * gain
         shift = (-mean if bias is None else bias - mean) * scale

@@ -39,7 +39,7 @@ def identity(job: Job) -> dict[str, Any]:
         "data": {key: value for key, value in cfg["data"].items() if key not in not_identity},
         "method": cfg["method"],
         "metric": cfg["metric"],
-        "protocol": {key: cfg["protocol"][key] for key in ("name", "version", "saliency")},
+        "protocol": cfg["protocol"],
         "target": cfg["target"],
         "seed": cfg["seed"],
         "runtime.precision": cfg["runtime"]["precision"],

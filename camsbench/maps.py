@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.choices import check_choices
+
 ORDERS = ("upsample_then_normalise", "normalise_then_upsample")
-INTERPOLATIONS = ("bilinear", "bicubic")
+INTERPOLATIONS = ("bilinear", "bicubic", "pil_bicubic")
 
 
 def size_of(x: Tensor) -> tuple[int, int]:
@@ -18,9 +20,15 @@ def size_of(x: Tensor) -> tuple[int, int]:
 
 
 def upsample(maps: Tensor, size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
-    """Maps [B,C,h,w] resized to [B,C,H,W] with ``align_corners=False``."""
+    """Maps [B,C,h,w] resized to [B,C,H,W] with ``align_corners=False``.
+
+    ``bicubic`` is PyTorch's (a = −0.75, the border repeated); ``pil_bicubic`` is Pillow's (a = −0.5, weights beyond the
+    border left out). Neither is clamped.
+    """
     if maps.shape[-2:] == size:
         return maps
+    if interpolation == "pil_bicubic":  # with antialias PyTorch takes Pillow's kernel, also where it scales up
+        return F.interpolate(maps, size=size, mode="bicubic", align_corners=False, antialias=True)
     return F.interpolate(maps, size=size, mode=interpolation, align_corners=False)
 
 
@@ -49,10 +57,7 @@ class SaliencyRule:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise ValueError(f"order is '{self.order}': it must be one of {', '.join(ORDERS)}")
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(f"interpolation is '{self.interpolation}': it must be one of {', '.join(INTERPOLATIONS)}")
+        check_choices(self, order=ORDERS, interpolation=INTERPOLATIONS)
 
     def __call__(self, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Saliency [B,1,H,W] of raw maps [B,h,w], and which of them are degenerate [B]."""

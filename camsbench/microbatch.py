@@ -18,9 +18,13 @@ AUTO_SIZE = {"cpu": 16, "cuda": 256}  # 16 fits a CPU's caches (measured); a GPU
 
 @dataclass
 class MicroBatch:
-    """How many copies are scored at once; halves itself, for good, when memory runs out."""
+    """How many copies are scored at once; halves itself, for good, when memory runs out.
+
+    ``stands_for`` is the number of items that each passed item stands for: 1, but in a ``Rehearsal``.
+    """
 
     size: int
+    stands_for: int = 1
 
     @classmethod
     def of(cls, size: int | str, device: torch.device) -> MicroBatch:
@@ -43,8 +47,27 @@ class MicroBatch:
         log.warning("memory ran out: going on with micro-batches of %d", self.size)
 
 
+@dataclass
+class Rehearsal(MicroBatch):
+    """Passes the first item of every loop and takes its result for all of them: for counting passes, at no cost."""
+
+    size: int = 1
+
+    def first(self, count: int, work: Callable[[slice], Tensor]) -> Tensor:
+        """The result [1,...] of the first of ``count`` items, as often as there are items: [count,...]."""
+        outside = self.stands_for
+        self.stands_for *= count
+        try:
+            part = work(slice(0, 1))
+        finally:
+            self.stands_for = outside
+        return part.repeat(count, *[1] * (part.ndim - 1))
+
+
 def in_micro_batches(budget: MicroBatch, count: int, work: Callable[[slice], Tensor]) -> Tensor:
     """``work`` over consecutive slices of ``range(count)``, its results [m,...] joined along the first axis."""
+    if isinstance(budget, Rehearsal):
+        return budget.first(count, work)
     done, parts = 0, []
     while done < count:
         chunk = slice(done, min(done + budget.size, count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,6 +21,14 @@ def stream_seeds(seed: int, ids: Iterable[str]) -> tuple[int, ...]:
         int.from_bytes(hashlib.blake2b(f"{seed}/{image_id}".encode(), digest_size=8).digest(), "little") >> 1
         for image_id in ids
     )
+
+
+def branch(forward: Forward, name: str) -> Forward:
+    """The same pass with other random streams, keyed on each image's own and ``name``.
+
+    A measure draws from a branch, so that what it draws has nothing to do with what the method drew.
+    """
+    return replace(forward, seeds=tuple(seed for own in forward.seeds for seed in stream_seeds(own, [name])))
 
 
 def drawn(forward: Forward, draw: Callable[[torch.Generator], Tensor]) -> Tensor:

@@ -13,23 +13,30 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import identity, tables
 from camsbench.allocator import keep_freed_memory
 from camsbench.config import Job, build
+from camsbench.controls import with_controls
 from camsbench.pending import Task
 from camsbench.report import gallery
 from camsbench.report.saved import MapFolder
 from camsbench.runner import run
+from camsbench.spread import spread_markdown, spread_of
 from camsbench.store import RunFolder
+from camsbench.tables.pairs import pairs
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run lies and what it gave."""
+    """Where a run, or an experiment of several, lies and what it gave."""
 
     path: Path
+    config: DictConfig
+    rows: pd.DataFrame  # of the images that were chosen
     summary: pd.DataFrame
-    report: str  # summary.md
-    errors: int
+    report: str  # summary.md, or table.md
+    errors: int  # rows of images that failed
+    spread: pd.DataFrame | None = None  # over several draws
+    failed: int = 0  # runs that could not be done
 
 
 def execute(cfg: DictConfig) -> Outcome:
@@ -39,6 +46,7 @@ def execute(cfg: DictConfig) -> Outcome:
         CamsbenchError: an option, file or network is wrong.
     """
     keep_freed_memory()
+    cfg = with_controls(cfg) if cfg.controls else cfg
     job = build(cfg)
     same = identity.identity(job)
     folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same))
@@ -68,8 +76,14 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
     folder.write_text("summary.csv", summary.to_csv(index=False))
     errors = int(rows["error"].notna().sum())
     text = (
-        "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, summary, errors)]) + "\n"
+        "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)])
+        + "\n"
     )
+    if (moved := spread_of(job.config, rows)) is not None:
+        folder.write_text("spread.csv", moved.to_csv(index=False))
+        text += f"\n{spread_markdown(moved)}\n"
+    if len(job.methods) > 1:
+        folder.write_text("pairs.csv", pairs(rows, seed=job.seed).to_csv(index=False))
     folder.write_text("summary.md", text)
     if job.gallery:
         maps = MapFolder(folder.path / "maps", job.gallery)
@@ -77,7 +91,7 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
         path = folder.path / "gallery.png"
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
         gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
-    return Outcome(folder.path, summary, text, errors)
+    return Outcome(folder.path, job.config, rows, summary, text, errors, moved)
 
 
 def _heading(job: Job, rows: pd.DataFrame) -> str:
@@ -90,18 +104,25 @@ def _heading(job: Job, rows: pd.DataFrame) -> str:
     return said
 
 
-def _remarks(job: Job, summary: pd.DataFrame, errors: int) -> list[str]:
+def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -> list[str]:
     metric = job.config.metric
     settings = [
         f"{name}: {metric[name].steps} steps, substrate {metric[name].substrate}"
         for name in ("insertion", "deletion")
         if name in metric
     ]
-    remarks = ["Metrics in percent, means over images."]
+    remarks = ["Means over images, the papers' metrics in percent."]
     if "adcc" in summary:
         remarks[0] += " ADCC: harmonic mean of the means, as papers print it."
+    if "time" in summary:
+        remarks[0] += " Time: median seconds of one image, with exact short cuts (time) and without (time_plain)."
+    undefined = rows[rows["error"].isna()][job.columns].isna().groupby(rows["method"]).sum().max()
+    for column, images in undefined[undefined > 0].items():
+        remarks.append(f"{column} is not defined for {images} of the images (such as one without a box).")
     if settings:
         remarks.append("; ".join(settings).capitalize() + ".")
+    if len(job.methods) > 1:
+        remarks.append("pairs.csv: a paired test of each two methods, and how many images would separate them.")
     if len(set(summary["n"])) > 1:
         remarks.append("Methods with another n ran on other images: compare within the same n only.")
     if errors:

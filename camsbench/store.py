@@ -169,10 +169,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, atomically."""
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_text(text)
-        publish(temporary, self.path / name)
-        return self.path / name
+        return write_text(self.path / name, text)
 
     def _environment(self) -> dict[str, Any] | None:
         path = self.path / "environment.json"
@@ -194,3 +191,11 @@ class RunFolder:
                 f"{self.path} holds a run with other settings ({said}{more}): choose another folder with output=, "
                 "or the old settings to go on"
             )
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file atomically."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    publish(temporary, path)
+    return path

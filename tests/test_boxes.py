@@ -64,8 +64,8 @@ def test_selecting_images_selects_their_boxes(tiny: TorchSplit, tiny_x: Tensor) 
 
 def test_a_caller_s_boxes_are_clipped_and_those_outside_dropped(lite0: TorchSplit, images: Tensor) -> None:
     seen = Seen()
-    given = [[(-5, 10, 300, 20.5), (224, 0, 230, 5)], torch.tensor([[1, 2, 3, 4]])]
-    camsbench.evaluate("fakecam", lite0, images[:2], metrics=[seen], boxes=given)  # type: ignore[list-item]
+    given: Any = [[(-5, 10, 300, 20.5), (224, 0, 230, 5)], torch.tensor([[1, 2, 3, 4]])]
+    camsbench.evaluate("fakecam", lite0, images[:2], metrics=[seen], boxes=given)
     camsbench.evaluate("fakecam", lite0, images[:2], metrics=[seen])
     assert seen.boxes == [(((0, 10, 224, 20.5),), ((1, 2, 3, 4),)), ()]
 

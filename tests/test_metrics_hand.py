@@ -18,8 +18,9 @@ from camsbench.config import compose_config, measures
 from camsbench.explained import Explained, explain
 from camsbench.maps import SaliencyRule
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity, correlation, harmonic
-from camsbench.metrics.curves import Curve, Deletion, Insertion, pixel_rank
+from camsbench.metrics.curves import Curve, Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
+from camsbench.metrics.ranking import pixel_rank
 from camsbench.metrics.substrate import rise_kernel, substrate
 from camsbench.split import TorchSplit
 from camsbench.types import Forward, Split
@@ -133,8 +134,8 @@ def test_insertion_and_deletion_step_by_step(tiny: TorchSplit, tiny_x: Tensor) -
     inserted = [p(kept) for kept in STATES]
     deleted = [p({0, 1, 2, 3} - gone) for gone in STATES]
     curve = Curve(steps=4, substrate="zero")
-    assert curve.scores(tiny, subject.forward, subject.saliency, insert=True)[0].tolist() == pytest.approx(inserted)
-    assert curve.scores(tiny, subject.forward, subject.saliency, insert=False)[0].tolist() == pytest.approx(deleted)
+    assert curve.scores(subject, insert=True)[0].tolist() == pytest.approx(inserted)
+    assert curve.scores(subject, insert=False)[0].tolist() == pytest.approx(deleted)
     insertion = Insertion(steps=4, substrate="zero")(subject)["insertion"].item()
     deletion = Deletion(steps=4, substrate="zero")(subject)["deletion"].item()
     assert insertion == pytest.approx(trapezoid(inserted) / 4)
@@ -143,9 +144,9 @@ def test_insertion_and_deletion_step_by_step(tiny: TorchSplit, tiny_x: Tensor) -
 
 def test_steps_that_do_not_divide_the_image(tiny: TorchSplit, tiny_x: Tensor) -> None:
     subject = explained(tiny, tiny_x, ORDERED)
-    up = Curve(steps=3, rounding="up").scores(tiny, subject.forward, subject.saliency, insert=True)  # 2 pixels a step
+    up = Curve(steps=3, rounding="up").scores(subject, insert=True)  # 2 pixels a step
     assert up[0].tolist() == pytest.approx([p(STATES[0]), p(STATES[2]), p(STATES[4]), p(STATES[4])])
-    down = Curve(steps=3, rounding="down").scores(tiny, subject.forward, subject.saliency, insert=True)  # 1 a step
+    down = Curve(steps=3, rounding="down").scores(subject, insert=True)  # 1 a step
     assert down[0].tolist() == pytest.approx([p(STATES[0]), p(STATES[1]), p(STATES[2]), p(STATES[3])])
 
 
@@ -162,7 +163,7 @@ def test_poppi_s_areas_leave_one_point_out(tiny: TorchSplit, tiny_x: Tensor) -> 
 
 def test_ties_go_in_raster_order() -> None:
     saliency = torch.tensor([[0.5, 1.0, 0.5], [1.0, 0.0, 0.5]]).view(1, 1, 2, 3)
-    assert pixel_rank(saliency).tolist() == [[2, 0, 3, 1, 5, 4]]
+    assert pixel_rank(saliency).flatten().tolist() == [2, 0, 3, 1, 5, 4]
 
 
 def test_curves_equal_rise_s_loop_on_a_real_image(lite0: TorchSplit, images: Tensor) -> None:
@@ -228,5 +229,5 @@ def test_protocols_set_the_curves() -> None:
     poppi = measures(compose_config(["metric=[insertion,deletion]", "protocol=poppi"]))
     assert poppi["insertion"] == Insertion(100, "down", "black", "last")
     assert poppi["deletion"] == Deletion(100, "down", "black", "first")
-    assert Curve(100, "down").pixels(224 * 224) == 501
-    assert Curve(224, "up").pixels(224 * 224) == 224
+    assert Curve(100, "down").plan(224 * 224) == (100, 501)
+    assert Curve(224, "up").plan(224 * 224) == (224, 224)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import camsbench
 from camsbench.config import CONF
+from camsbench.tables.published import TABLES
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +40,9 @@ def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
     in_wheel = {path.relative_to(unpacked / "camsbench/conf") for path in (unpacked / "camsbench/conf").rglob("*.yaml")}
     assert in_wheel == {path.relative_to(CONF) for path in CONF.rglob("*.yaml")}
     assert (unpacked / "camsbench/assets/sample_boxes.csv").is_file()
+    for name in TABLES:
+        printed = f"published/{name}.csv"
+        assert (unpacked / "camsbench" / printed).read_text() == (ROOT / "camsbench" / printed).read_text()
     assert (unpacked / "camsbench/py.typed").is_file()
 
 

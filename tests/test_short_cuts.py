@@ -44,7 +44,7 @@ def flattened(request: pytest.FixtureRequest, biased: TorchSplit) -> TorchSplit:
 
 
 def other_class(split: TorchSplit, images: Tensor, side: int = 224) -> Forward:
-    """The pass of images for classes that the network does not predict; their activations scaled until logits differ."""
+    """The pass of images for classes that the network does not predict; activations scaled until logits differ."""
     x = nn.functional.interpolate(images, (side, side), mode="area")
     target = torch.randint(1000, (len(x),), generator=torch.Generator().manual_seed(7))
     base = scoring.forward(split, x, target, (0,) * len(x))

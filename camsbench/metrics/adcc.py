@@ -9,8 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.explained import Explained
-from camsbench.metrics.drop import drop
+from camsbench.choices import check_choices
+from camsbench.explained import RESOLUTIONS, Explained
+from camsbench.masking import SPACES
+from camsbench.metrics.drop import Drop
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -18,17 +20,6 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     a, b = (m.flatten(1) - m.flatten(1).mean(1, keepdim=True) for m in (a.double(), b.double()))
     scale = a.norm(dim=1) * b.norm(dim=1)
     return ((a * b).sum(1) / scale).clamp(-1, 1).float()
-
-
-def coherency(explained: Explained) -> Tensor:
-    """(ρ + 1)/2 [B] between the saliency and the saliency of the masked image; 0 where ρ is not defined."""
-    rho = correlation(explained.saliency, explained.masked_saliency)
-    return ((rho + 1) / 2).nan_to_num(nan=0)
-
-
-def complexity(explained: Explained) -> Tensor:
-    """Mean absolute value [B] of the saliency."""
-    return explained.saliency.abs().mean((1, 2, 3))
 
 
 def harmonic(drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
@@ -39,32 +30,65 @@ def harmonic(drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Coherency:
-    """Coherency (Poppi et al. 2021, Eq. 6-7): explaining the explanation gives it again. In [0,1]."""
+    """Coherency (Poppi et al. 2021, Eq. 6-7): explaining the explanation gives it again. In [0,1].
 
+    (ρ + 1)/2 between the saliency and the saliency of the image under it (the soft mask, whatever drop's is); 0 where
+    ρ is not defined.
+
+    Args:
+        resolution: ``image``: saliencies of the image's size; ``map``: min-maxed raw maps.
+        space: what the mask multiplies, see ``camsbench.masking``.
+    """
+
+    resolution: str = "image"
+    space: str = "normalised"
     columns: ClassVar[Mapping[str, str]] = {"coherency": "higher"}
 
+    def __post_init__(self) -> None:
+        check_choices(self, resolution=RESOLUTIONS, space=SPACES)
+
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        return {"coherency": coherency(explained)}
+        rho = correlation(
+            explained.saliency_at(self.resolution), explained.masked_saliency_at(self.resolution, self.space)
+        )
+        return {"coherency": ((rho + 1) / 2).nan_to_num(nan=0)}
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """Complexity (Poppi et al. 2021, Eq. 8): mean |saliency|, at the image's size. In [0,1]."""
+    """Complexity (Poppi et al. 2021, Eq. 8): mean |saliency|. In [0,1] for a saliency in [0,1].
 
+    Args:
+        resolution: ``image``: of the saliency at the image's size; ``map``: of the min-maxed raw map.
+    """
+
+    resolution: str = "image"
     columns: ClassVar[Mapping[str, str]] = {"complexity": "lower"}
 
+    def __post_init__(self) -> None:
+        check_choices(self, resolution=RESOLUTIONS)
+
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        return {"complexity": complexity(explained)}
+        return {"complexity": explained.saliency_at(self.resolution).abs().mean((1, 2, 3))}
 
 
 @dataclass(frozen=True)
-class ADCC:
+class ADCC(Drop):
     """ADCC of each image (Poppi et al. 2021, Eq. 9). Papers print the harmonic mean of the *dataset's* means instead.
 
-    Both stand in the summary: this one as ``adcc_mean``, the published reading as ``adcc``.
+    Both stand in the summary: this one as ``adcc_mean``, the published reading as ``adcc``. Its parts are those of
+    ``Drop``, ``Coherency`` and ``Complexity`` with the same settings.
     """
 
+    resolution: str = "image"
     columns: ClassVar[Mapping[str, str]] = {"adcc": "higher"}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choices(self, resolution=RESOLUTIONS)
+
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        return {"adcc": harmonic(drop(explained), coherency(explained), complexity(explained))}
+        drop = super().__call__(explained)["drop"]
+        coherency = Coherency(self.resolution, self.space)(explained)["coherency"]
+        complexity = Complexity(self.resolution)(explained)["complexity"]
+        return {"adcc": harmonic(drop, coherency, complexity)}

@@ -7,23 +7,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.choices import check_choices
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained
+from camsbench.maps import size_of
+from camsbench.metrics.ranking import cell_rank, pixel_rank
 from camsbench.metrics.substrate import SUBSTRATES, substrate
 from camsbench.scoring import score_inputs
-from camsbench.types import Forward, Split
 
+ORDERS = ("pixels", "cells")
 ROUNDINGS = ("up", "down")
-AUC_POINTS = ("all", "first", "last")
-
-
-def pixel_rank(saliency: Tensor) -> Tensor:
-    """Place of each pixel [B,H·W] in descending order of ``saliency`` [B,1,H,W]; ties in raster order."""
-    order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order)
-    return rank.scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
+AUC_POINTS = ("all", "first", "last", "last_and_image")
+DIVISORS = ("steps", "points")
 
 
 @dataclass(frozen=True)
@@ -31,48 +29,83 @@ class Curve:
     """Settings that insertion and deletion share.
 
     Args:
-        steps: number of steps; the curve has steps + 1 points, the first before any step.
-        rounding: ``up`` changes ⌈H·W/steps⌉ pixels a step, so that the last step ends the image (Petsiuk et al. 2018);
-            ``down`` changes ⌊H·W/steps⌋ and may leave a few (Poppi et al. 2021).
+        steps: number of steps; the curve has steps + 1 points, the first before any step. None: one pixel or cell a
+            step.
+        rounding: ``up`` changes ⌈units/steps⌉ a step, so that the last step ends the image (Petsiuk et al. 2018);
+            ``down`` changes ⌊units/steps⌋ and may leave a few (Poppi et al. 2021).
         substrate: what stands where a pixel does not, see ``camsbench.metrics.substrate``.
         points: which points the trapezoidal area sees: ``all`` steps + 1, or only the ``first`` or ``last`` ``steps``
-            of them, over x = 0 … 1 − 1/steps (Poppi et al. 2021).
+            of them (Poppi et al. 2021), or the ``last`` ones and then the probability of the image itself
+            (``last_and_image``, ReciproCAM's author: his insertion never scores the bare substrate).
+        order: what goes at once: ``pixels`` in the order of the saliency, or the ``cells`` of the raw map, see
+            ``camsbench.metrics.ranking.cell_rank``; a raw map that is not of the target layer's size is averaged
+            over the layer's cells.
+        divisor: what the trapezoids' sum is divided by: the number of ``steps``, or of the ``points`` that it sees
+            (ReciproCAM's author: 50 at 49 cells, so that no area exceeds 0.98).
     """
 
-    steps: int = 224
+    steps: int | None = 224
     rounding: str = "up"
     substrate: str = "zero"
     points: str = "all"
+    order: str = "pixels"
+    divisor: str = "steps"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.steps, int) or self.steps < 2:
-            raise ValueError(f"steps is {self.steps}: it must be a whole number from 2 up")
-        for field, choices in (("rounding", ROUNDINGS), ("substrate", SUBSTRATES), ("points", AUC_POINTS)):
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field} is '{getattr(self, field)}': it must be one of {', '.join(choices)}")
+        if self.steps is not None and (not isinstance(self.steps, int) or self.steps < 2):
+            raise ValueError(f"steps is {self.steps}: it must be a whole number from 2 up, or null for one unit a step")
+        check_choices(self, rounding=ROUNDINGS, substrate=SUBSTRATES, points=AUC_POINTS, order=ORDERS, divisor=DIVISORS)
 
-    def pixels(self, total: int) -> int:
-        """Pixels changed a step, of ``total`` in the image."""
-        if self.steps > total:
-            raise CamsbenchError(f"{type(self).__name__.lower()}.steps={self.steps}: the image has only {total} pixels")
-        return -(-total // self.steps) if self.rounding == "up" else total // self.steps
+    def plan(self, units: int) -> tuple[int, int]:
+        """Number of steps, and pixels or cells changed a step, of ``units`` in the image.
 
-    def scores(self, split: Split, forward: Forward, saliency: Tensor, insert: bool) -> Tensor:
+        Raises:
+            CamsbenchError: fewer units than steps.
+        """
+        steps = units if self.steps is None else self.steps
+        if steps > units:
+            raise CamsbenchError(
+                f"{type(self).__name__.lower()}.steps={steps}: the image has only {units} {self.order}"
+            )
+        return steps, -(-units // steps) if self.rounding == "up" else units // steps
+
+    def scores(self, explained: Explained, insert: bool) -> Tensor:
         """The curve [B,steps+1]: probability of the target after each step."""
-        rank = pixel_rank(saliency).view(-1, 1, *saliency.shape[2:])  # [B,1,H,W]
-        step = self.pixels(rank[0].numel())
-        other = substrate(self.substrate, split, forward.x)
+        forward = explained.forward
+        rank, units = self._rank(explained)
+        steps, step = self.plan(units)
+        other = substrate(self.substrate, explained.split, forward.x)
 
         def perturb(image: Tensor, copy: Tensor) -> Tensor:
             reached = rank[image] < (copy * step)[:, None, None, None]
             return torch.where(reached == insert, forward.x[image], other[image])
 
-        return score_inputs(split, perturb, self.steps + 1, forward.target)
+        return score_inputs(explained.split, perturb, steps + 1, forward.target)
 
-    def area(self, scores: Tensor) -> Tensor:
-        """Trapezoidal area [B] under curves [B,steps+1], for x a step's share of ``steps``."""
-        chosen = {"all": scores, "first": scores[:, :-1], "last": scores[:, 1:]}[self.points]
-        return (chosen.sum(1) - (chosen[:, 0] + chosen[:, -1]) / 2) / self.steps
+    def area(self, scores: Tensor, probability: Tensor) -> Tensor:
+        """Trapezoidal area [B] under curves [B,steps+1]; ``probability`` [B] is that of the images themselves."""
+        chosen = {
+            "all": scores,
+            "first": scores[:, :-1],
+            "last": scores[:, 1:],
+            "last_and_image": torch.cat([scores[:, 1:], probability[:, None]], 1),
+        }[self.points]
+        count = scores.shape[1] - 1 if self.divisor == "steps" else chosen.shape[1]
+        return (chosen.sum(1) - (chosen[:, 0] + chosen[:, -1]) / 2) / count
+
+    def measure(self, explained: Explained, name: str) -> dict[str, Tensor]:
+        """The area [B] as ``name``, and the curve [B,steps+1] as ``name_curve``."""
+        scores = self.scores(explained, insert=name == "insertion")
+        return {name: self.area(scores, explained.forward.probability), f"{name}_curve": scores}
+
+    def _rank(self, explained: Explained) -> tuple[Tensor, int]:
+        """Place [B,1,H,W] of each pixel among the units, and how many units there are."""
+        if self.order == "pixels":
+            return pixel_rank(explained.saliency), explained.saliency[0].numel()
+        cells = explained.raw.float()
+        if cells.shape[1:] != explained.forward.A.shape[2:]:
+            cells = F.adaptive_avg_pool2d(cells, size_of(explained.forward.A))
+        return cell_rank(cells, size_of(explained.forward.x)), cells[0].numel()
 
 
 @dataclass(frozen=True)
@@ -82,8 +115,7 @@ class Insertion(Curve):
     columns: ClassVar[Mapping[str, str]] = {"insertion": "higher"}
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        scores = self.scores(explained.split, explained.forward, explained.saliency, insert=True)
-        return {"insertion": self.area(scores)}
+        return self.measure(explained, "insertion")
 
 
 @dataclass(frozen=True)
@@ -93,5 +125,4 @@ class Deletion(Curve):
     columns: ClassVar[Mapping[str, str]] = {"deletion": "lower"}
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        scores = self.scores(explained.split, explained.forward, explained.saliency, insert=False)
-        return {"deletion": self.area(scores)}
+        return self.measure(explained, "deletion")

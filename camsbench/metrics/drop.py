@@ -9,30 +9,61 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.choices import check_choices
 from camsbench.explained import Explained
+from camsbench.masking import KINDS, SPACES
 
-
-def drop(explained: Explained) -> Tensor:
-    """max(0, Y − O)/Y [B] in [0,1]: Y is the target's probability for the image, O for the image ⊙ saliency."""
-    before, after = explained.forward.probability, explained.masked.probability
-    return torch.where(before > 0, (before - after).clamp(min=0) / before, 0)  # nothing can be lost of 0
+FORMULAS = ("relative", "absolute")
 
 
 @dataclass(frozen=True)
-class Drop:
-    """Average Drop (Chattopadhay et al. 2018, section 4.1), as an image's share of the confidence that is lost."""
+class Masked:
+    """Settings of the masked image that drop and increase share (see ``camsbench.masking``).
 
+    Args:
+        mask: ``soft``, ``soft_top50`` or ``binary_top50``.
+        space: ``normalised`` or ``pixels``: what the mask multiplies.
+    """
+
+    mask: str = "soft"
+    space: str = "normalised"
+
+    def __post_init__(self) -> None:
+        check_choices(self, mask=KINDS, space=SPACES)
+
+    def after(self, explained: Explained) -> Tensor:
+        """O [B]: the target's probability for the masked image."""
+        return explained.masked_by(self.mask, self.space).probability
+
+
+@dataclass(frozen=True)
+class Drop(Masked):
+    """Average Drop (Chattopadhay et al. 2018, section 4.1), as an image's share of the confidence that is lost.
+
+    Y is the target's probability for the image, O for the masked image. ``formula`` ``relative`` is max(0, Y − O)/Y,
+    the paper's; ``absolute`` is max(0, Y − O), as grad-cam and openvino-xai have it. In [0,1].
+    """
+
+    formula: str = "relative"
     columns: ClassVar[Mapping[str, str]] = {"drop": "lower"}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choices(self, formula=FORMULAS)
+
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        return {"drop": drop(explained)}
+        before = explained.forward.probability
+        lost = (before - self.after(explained)).clamp(min=0)
+        if self.formula == "relative":
+            lost = torch.where(before > 0, lost / before, 0)  # nothing can be lost of 0
+        return {"drop": lost}
 
 
 @dataclass(frozen=True)
-class Increase:
+class Increase(Masked):
     """Increase in Confidence (Chattopadhay et al. 2018, section 4.1): 1 where O > Y, else 0."""
 
     columns: ClassVar[Mapping[str, str]] = {"increase": "higher"}
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        return {"increase": (explained.masked.probability > explained.forward.probability).float()}
+        return {"increase": (self.after(explained) > explained.forward.probability).float()}

@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from camsbench.types import Split
 
-SUBSTRATES = ("zero", "black", "rise_blur", "gaussian_blur")
+SUBSTRATES = ("zero", "black", "image_mean", "rise_blur", "gaussian_blur")
 
 
 @lru_cache
@@ -27,13 +27,16 @@ def substrate(kind: str, split: Split, x: Tensor) -> Tensor:
     """The substrate [B,3,H,W] of normalised images ``x`` [B,3,H,W].
 
     ``zero``: 0 in normalised space, the mean colour of the training set (Petsiuk et al. 2018, deletion).
-    ``black``: a black pixel (Poppi et al. 2021). ``rise_blur``: RISE's kernel (11, σ 5), zero-padded (Petsiuk et al.
-    2018, insertion). ``gaussian_blur``: kernel 51, σ 50, reflected (Zhang et al. 2021, Group-CAM).
+    ``black``: a black pixel (Poppi et al. 2021). ``image_mean``: each image's own mean colour (ReciproCAM's author,
+    insertion). ``rise_blur``: RISE's kernel (11, σ 5), zero-padded (Petsiuk et al. 2018, insertion).
+    ``gaussian_blur``: kernel 51, σ 50, reflected (Zhang et al. 2021, Group-CAM).
     """
     if kind == "zero":
         return torch.zeros_like(x)
     if kind == "black":
         return split.preprocess.black(x).expand_as(x)
+    if kind == "image_mean":
+        return x.mean((2, 3), keepdim=True).expand_as(x)
     if kind == "rise_blur":
         kernel = rise_kernel().to(x).expand(x.shape[1], 1, -1, -1)
         return torch.nn.functional.conv2d(x, kernel, padding=kernel.shape[-1] // 2, groups=x.shape[1])

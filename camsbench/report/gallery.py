@@ -1,13 +1,15 @@
-"""One picture of a run: images down, methods across, each map over its image."""
+"""Pictures of maps: a line an image (and class), a column a method, each map over its image."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -23,6 +25,23 @@ OPACITY = 0.6
 CELL = 2.1  # inches
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A saliency [H,W] in [0,1], or None where there is none, and what stands above it."""
+
+    saliency: np.ndarray | None
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """An image with its caption and the maps of it."""
+
+    picture: Picture
+    caption: str
+    panels: Sequence[Panel]
+
+
 def draw(
     path: Path,
     records: Sequence[Record],
@@ -36,51 +55,73 @@ def draw(
 
     A method that has no map of an image (its limit was lower, or the image failed) leaves the cell empty.
     """
-    figure = Figure(figsize=(CELL * (len(tasks) + 1), CELL * 1.14 * len(records)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(records), len(tasks) + 1, squeeze=False)
     found = {(row["image_id"], row["layer"], row["method"]): row for row in rows.to_dict("records")}
-    for line, record in zip(axes, records, strict=True):
-        picture = read(record, preprocess)
-        _image(line[0], picture, class_name(record.label, num_classes))
-        for axis, task in zip(line[1:], tasks, strict=True):
-            _overlay(axis, picture, maps.load(task, record), found.get((record.image_id, *task)), num_classes)
+    lines = []
+    for record in records:
+        panels = [panel(maps.load(t, record), found.get((record.image_id, *t)), num_classes) for t in tasks]
+        lines.append(Line(read(record, preprocess), f"label: {class_name(record.label, num_classes)}", panels))
     several = len({task.layer for task in tasks}) > 1
-    for axis, task in zip(axes[0, 1:], tasks, strict=True):
-        title = f"{task.method}\n{task.layer}" if several else task.method
+    return save(figure_of([f"{t.method}\n{t.layer}" if several else t.method for t in tasks], lines), path)
+
+
+def panel(saliency: np.ndarray | None, row: Mapping[Hashable, Any] | None, num_classes: int) -> Panel:
+    """A saliency with the class and the probability of its row; empty where one of them is missing."""
+    if row is None or pd.notna(row["error"]):
+        return Panel(None)
+    return Panel(saliency, f"{class_name(int(row['target']), num_classes)} {100 * row['probability']:.2f} %")
+
+
+def figure_of(titles: Sequence[str], lines: Sequence[Line]) -> Figure:
+    """Lines below each other, with ``titles`` above their panels."""
+    figure = blank(CELL * (len(titles) + 1), CELL * 1.14 * len(lines))
+    axes = figure.subplots(len(lines), len(titles) + 1, squeeze=False)
+    for row, line in zip(axes, lines, strict=True):
+        _image(row[0], line)
+        for axis, shown in zip(row[1:], line.panels, strict=True):
+            overlay(axis, line.picture, shown)
+    for axis, title in zip(axes[0, 1:], titles, strict=True):
         axis.text(0.5, 1.16, title, transform=axis.transAxes, ha="center", fontsize=9, fontweight="bold")
+    return figure
+
+
+def blank(width: float, height: float) -> Figure:
+    """A figure of this size in inches, with no part in pyplot's list of figures."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90, bbox_inches="tight")
     return path
 
 
-def _image(axis, picture: Picture, label: str) -> None:  # type: ignore[no-untyped-def]
-    _bare(axis)
-    axis.set_title(f"label: {label}", fontsize=8)
-    if picture.pixels is None:
-        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", transform=axis.transAxes)
-        return
-    axis.imshow(picture.pixels.permute(1, 2, 0).numpy())
-    for xmin, ymin, xmax, ymax in picture.boxes:
-        axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="cyan", linewidth=1))
-
-
-def _overlay(  # type: ignore[no-untyped-def]
-    axis,
-    picture: Picture,
-    saliency: np.ndarray | None,
-    row: Mapping[Hashable, Any] | None,
-    num_classes: int,
-) -> None:
-    _bare(axis)
-    if picture.pixels is None or saliency is None or row is None:
+def overlay(axis: Axes, picture: Picture, shown: Panel) -> None:
+    """A map over its image, or the words that there is none."""
+    bare(axis)
+    if picture.pixels is None or shown.saliency is None:
         axis.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
         return
     axis.imshow(picture.pixels.permute(1, 2, 0).numpy())
-    axis.imshow(saliency, cmap=COLOURS, alpha=OPACITY, vmin=0, vmax=1)
-    axis.set_title(f"{class_name(int(row['target']), num_classes)} {row['probability']:.2f}", fontsize=8)
+    axis.imshow(shown.saliency, cmap=COLOURS, alpha=OPACITY, vmin=0, vmax=1)
+    axis.set_title(shown.caption, fontsize=8)
 
 
-def _bare(axis) -> None:  # type: ignore[no-untyped-def]
+def bare(axis: Axes) -> None:
+    """Take ticks and frame off."""
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_frame_on(False)
+
+
+def _image(axis: Axes, line: Line) -> None:
+    bare(axis)
+    axis.set_title(line.caption, fontsize=8)
+    if line.picture.pixels is None:
+        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", transform=axis.transAxes)
+        return
+    axis.imshow(line.picture.pixels.permute(1, 2, 0).numpy())
+    for xmin, ymin, xmax, ymax in line.picture.boxes:
+        axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="cyan", linewidth=1))

@@ -1,0 +1,113 @@
+"""The pointing game: does the map point at the object? Image by image, against its boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from camsbench.boxes import inside
+from camsbench.errors import CamsbenchError
+from camsbench.explained import Explained
+
+
+def object_mask(explained: Explained) -> Tensor:
+    """The pixels [B,H,W] inside an image's boxes (see ``camsbench.boxes.inside``).
+
+    Raises:
+        CamsbenchError: nobody gave boxes.
+    """
+    if not explained.forward.boxes:
+        raise CamsbenchError(
+            "the pointing game needs the images' boxes: give evaluate(boxes=...), one list of boxes an image"
+        )
+    return inside(explained.forward.boxes, explained.saliency)
+
+
+def peak(saliency: Tensor) -> Tensor:
+    """Place [B] in raster order of the greatest value of ``saliency`` [B,1,H,W], the first of several."""
+    return saliency.flatten(1).argmax(1)
+
+
+def _where_known(values: Tensor, mask: Tensor) -> Tensor:
+    """``values`` [B] with NaN for images that no pixel of ``mask`` [B,H,W] belongs to."""
+    return torch.where(mask.flatten(1).any(1), values.float(), torch.nan)
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Pointing game (Zhang et al. 2018, Excitation Backprop) without tolerance: 1 where the peak lies in a box, else 0.
+
+    The peak is the saliency's greatest value, the first in raster order; so a constant map points at the upper left
+    corner (its row says degenerate). NaN for images without a box, or whose boxes the crop cut off. The accuracy over
+    images is the mean; for the mean of the classes' own accuracies see ``camsbench.tables.class_average``.
+
+    Raises:
+        CamsbenchError: nobody gave boxes.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    columns: ClassVar[Mapping[str, str]] = {"pointing": "higher"}
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        mask = object_mask(explained)
+        hit = mask.flatten(1).gather(1, peak(explained.saliency)[:, None]).squeeze(1)
+        return {"pointing": _where_known(hit, mask)}
+
+
+@dataclass(frozen=True)
+class PointingWithin:
+    """Pointing game (Zhang et al. 2018) with a tolerance: 1 where a pixel of a box lies nearer to the peak, else 0.
+
+    As TorchRay decides it: the distance between pixel centres must be below ``tolerance``, and a whole-numbered box
+    holds the pixels that TorchRay's mask does. TorchRay measures on the uncropped picture, this on the network's input.
+    Peak, NaN and errors as in ``Pointing``; the column bears the tolerance, such as ``pointing_15px``.
+
+    Args:
+        tolerance: in pixels of the network's input.
+    """
+
+    tolerance: int = 15
+    needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tolerance, int) or self.tolerance < 1:
+            raise ValueError(
+                f"tolerance is {self.tolerance}: give whole pixels from 1 up; metric=pointing has no tolerance"
+            )
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        return {f"pointing_{self.tolerance}px": "higher"}
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        mask = object_mask(explained)
+        height, width = mask.shape[1:]
+        place = peak(explained.saliency)[:, None]  # [B,1]
+        rows = (torch.arange(height, device=mask.device) - place // width) ** 2  # [B,H]
+        columns = (torch.arange(width, device=mask.device) - place % width) ** 2  # [B,W]
+        near = rows[:, :, None] + columns[:, None] < self.tolerance**2
+        hit = (mask & near).flatten(1).any(1)
+        return {name: _where_known(hit, mask) for name in self.columns}
+
+
+@dataclass(frozen=True)
+class EnergyPointing:
+    """Energy-based pointing game (Wang et al. 2020, Score-CAM): Σ saliency inside the boxes / Σ saliency, in [0,1].
+
+    A pixel in several boxes counts once. A map without any saliency puts none into the boxes: 0. Values below 0, which
+    bicubic interpolation makes, count as 0. NaN and errors as in ``Pointing``. All images with boxes count, whatever
+    their boxes' number and size.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    columns: ClassVar[Mapping[str, str]] = {"energy_pointing": "higher"}
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        mask = object_mask(explained)
+        saliency = explained.saliency.squeeze(1).clamp(min=0)
+        energy, within = saliency.sum((1, 2)), torch.where(mask, saliency, 0).sum((1, 2))
+        return {"energy_pointing": _where_known(torch.where(energy > 0, within / energy, 0), mask)}

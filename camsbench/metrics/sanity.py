@@ -1,0 +1,135 @@
+"""Sanity checks: does the map change when the network's weights are lost?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from camsbench import scoring
+from camsbench.explained import Explained
+from camsbench.maps import SaliencyRule, size_of, upsample
+from camsbench.metrics.adcc import correlation
+from camsbench.randomise import layers_of, randomised
+from camsbench.similarity import gradients, ranks, spearman, ssim
+from camsbench.split import TorchSplit
+
+SIMILARITIES = ("spearman", "abs_spearman", "ssim", "hog")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One map of each image, on the host, as the similarities need it."""
+
+    ranks: Tensor  # [B,H·W] of the upsampled raw map
+    abs_ranks: Tensor  # [B,H·W] of its magnitude
+    saliency: Tensor  # [B,H,W]
+    gradients: Tensor  # [B,n]
+    defined: Tensor  # [B] bool: neither constant nor NaN
+
+    @classmethod
+    def of(cls, raw: Tensor, saliency: Tensor, degenerate: Tensor, rule: SaliencyRule) -> Seen:
+        """From raw maps [B,h,w], their saliency [B,1,H,W], and which of them are degenerate [B]."""
+        large = upsample(raw[:, None].float(), size_of(saliency), rule.interpolation)
+        together = torch.cat([large, saliency.float(), degenerate.float().view(-1, 1, 1, 1).expand_as(large)], 1)
+        host = together.detach().cpu()  # one copy a randomised layer: Spearman, SSIM and HOG run on the host
+        defined = (host[:, 2, 0, 0] == 0) & host[:, 0].isfinite().all(2).all(1)
+        signed = torch.where(defined[:, None, None], host[:, 0], 0)
+        histograms = torch.stack([gradients(one.numpy()) for one in host[:, 1]])
+        return cls(ranks(signed), ranks(signed.abs()), host[:, 1], histograms, defined)
+
+
+def similarities(a: Seen, b: Seen) -> dict[str, Tensor]:
+    """The four similarities [B] of two maps of each image, in double precision; NaN where a map is degenerate."""
+    pairs = zip(a.saliency.numpy(), b.saliency.numpy(), strict=True)
+    found = {
+        "spearman": spearman(a.ranks, b.ranks),
+        "abs_spearman": spearman(a.abs_ranks, b.abs_ranks),
+        "ssim": torch.tensor([ssim(one, other) for one, other in pairs]),
+        "hog": correlation(a.gradients, b.gradients),
+    }
+    defined = a.defined & b.defined
+    return {name: torch.where(defined, values.double(), torch.nan) for name, values in found.items()}
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """What both model randomisation tests share (Adebayo et al. 2018, section 3).
+
+    Each layer is re-initialised (see ``camsbench.randomise``), the same class of the same image is explained again by
+    the same method, with the image's own random stream, and the new map is compared with the map of the trained
+    network: Spearman's ρ of the raw maps upsampled to the image, of their magnitudes ("absolute value", Adebayo et
+    al. 2018, section 3), SSIM, and Pearson's ρ of the histograms of oriented gradients of the two saliencies. A method
+    that passes is far from 1. For a map without negative values, both Spearman's are the same.
+
+    A column is the mean over the layers; the curves [B,L], one a similarity, hold each layer, in the order of
+    ``labels``. A layer without whose weights the map is constant has no correlation: NaN, and left out of the mean.
+    Images below 48 pixels have no HOG, below 11 no SSIM. The similarities run on the host, one copy of the maps a
+    layer.
+
+    Args:
+        layers: the layers that are explained; the name of a block takes all modules in it; null takes every module
+            with parameters. In a cascade, what lies between them and the logits is randomised in any case.
+        seed: of the random weights, with each module's name.
+    """
+
+    layers: Sequence[str] | None = None
+    seed: int = 0
+    needs: ClassVar[frozenset[str]] = frozenset({"modules"})
+    order: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if type(self.seed) is not int:
+            raise ValueError(f"seed is {self.seed}: it must be a whole number")
+        if self.layers is not None:
+            names = list(self.layers)
+            if isinstance(self.layers, str) or not names or len(set(names)) < len(names):
+                raise ValueError(f"layers is {self.layers}: give different names of layers, or null for all of them")
+            object.__setattr__(self, "layers", tuple(names))
+
+    def labels(self, split: TorchSplit) -> list[str]:
+        """The layers, in the order of the curves: from the logits to the image."""
+        return list(layers_of(split, self.layers))
+
+    def maps(self, explained: Explained) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+        """For each layer its name, the raw map [B,h,w] without its weights, the saliency [B,1,H,W], degenerate [B]."""
+        split, forward = explained.split, explained.forward
+        assert isinstance(split, TorchSplit)  # config.check_needs has refused others
+        copies = randomised(split, self.seed)
+        every = list(layers_of(split))
+        for layer, modules in layers_of(split, self.layers).items():
+            chosen = modules if self.order == "independent" else every[: every.index(modules[-1]) + 1]
+            with copies.without(chosen) as broken:
+                again = scoring.forward(broken, forward.x, forward.target, forward.seeds)
+                raw = explained.explainer(broken, again)
+            yield layer, raw, *explained.rule(raw, size_of(forward.x))
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        original = Seen.of(explained.raw, explained.saliency, explained.degenerate, explained.rule)
+        found: dict[str, list[Tensor]] = {name: [] for name in SIMILARITIES}
+        for _, raw, saliency, degenerate in self.maps(explained):
+            for name, values in similarities(original, Seen.of(raw, saliency, degenerate, explained.rule)).items():
+                found[name].append(values)
+        curves = {name: torch.stack(values, 1).to(explained.forward.x.device) for name, values in found.items()}
+        prefix = f"sanity_{self.order}"
+        means = {f"{prefix}_{name}": curve.nanmean(1) for name, curve in curves.items()}
+        return means | {f"{prefix}_{name}_curve": curve for name, curve in curves.items()}
+
+
+@dataclass(frozen=True)
+class CascadingRandomisation(Randomisation):
+    """Cascading randomisation (Adebayo et al. 2018, section 3.1): all layers from the logits down to one."""
+
+    order: ClassVar[str] = "cascading"
+    columns: ClassVar[Mapping[str, str]] = {f"sanity_cascading_{name}": "lower" for name in SIMILARITIES}
+
+
+@dataclass(frozen=True)
+class IndependentRandomisation(Randomisation):
+    """Independent randomisation (Adebayo et al. 2018, section 3.2): one layer at a time, all others as trained."""
+
+    order: ClassVar[str] = "independent"
+    columns: ClassVar[Mapping[str, str]] = {f"sanity_independent_{name}": "lower" for name in SIMILARITIES}

@@ -1,0 +1,134 @@
+"""The passes of each method and metric: their own code, run once on one image of a network that only counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from omegaconf import DictConfig
+
+from camsbench import scoring
+from camsbench.config import explainers, limits_of, measures, saliency_rule
+from camsbench.cost import Passes, counted
+from camsbench.explained import Metric, explain
+from camsbench.fusion import MeanOfLayers
+from camsbench.maps import SaliencyRule
+from camsbench.microbatch import Rehearsal
+from camsbench.planning import images
+from camsbench.planning.networks import Networks
+from camsbench.planning.speed import Speed
+from camsbench.types import Explainer, Split
+
+BASE = "base pass"
+EXPLAIN = "explain"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one part of a run costs: a method's own passes, a metric's, or the base pass that all methods share."""
+
+    cell: str
+    network: str
+    layer: str
+    method: str  # or BASE
+    part: str  # BASE, EXPLAIN, or a metric's name
+    images: int
+    passes: Passes  # of one image
+    speed: Speed
+
+    @property
+    def total(self) -> Passes:
+        """Passes of all images."""
+        return self.passes * self.images
+
+    @property
+    def hours(self) -> float:
+        return self.speed.seconds(self.total) / 3600
+
+
+def plan(cfg: DictConfig, networks: Networks | None = None, cell: str | None = None) -> list[Line]:
+    """The passes of a run, without data, weights or work.
+
+    Each method and metric runs once for one image; no exact short cut that depends on an image applies there, so that
+    counts are upper bounds. What metrics share (the pass of the masked image) is counted with the first that asks.
+
+    Args:
+        networks: where networks come from, shared by the plans of several runs; None measures them here.
+        cell: the run's name in the lines; None takes network and protocol.
+
+    Raises:
+        CamsbenchError: an option is wrong; the sentence names it and the remedy.
+    """
+    networks = networks or Networks()
+    methods, metrics, rule = explainers(cfg), measures(cfg), saliency_rule(cfg)
+    limits = limits_of(cfg, methods)
+    total, _ = images.count(cfg)
+    layers = networks.layers(cfg)
+    if cfg.model.fuse is not None:
+        layers = layers[:1]
+    lines = []
+    for place, layer in enumerate(layers):
+        split, name = layer.dry, cell or f"{cfg.model.name}-{cfg.protocol.name}"
+        make = partial(Line, f"{name} at {split.layer}" if len(layers) > 1 else name, cfg.model.name, split.layer)
+        chosen = {method: min(limits.get(method, total), total) for method in methods}
+        lines.append(make(BASE, BASE, max(chosen.values()), Passes(features=1, head=1), layer.speed))
+        for method, explainer in methods.items():
+            for part, passes in _parts(cfg, networks, place, explainer, metrics, rule):
+                lines.append(make(method, part, chosen[method], passes, layer.speed))
+    return lines
+
+
+def _parts(
+    cfg: DictConfig,
+    networks: Networks,
+    place: int,
+    method: Explainer,
+    metrics: Mapping[str, Metric],
+    rule: SaliencyRule,
+) -> list[tuple[str, Passes]]:
+    """The passes of one image for a method and each metric of its map, at one layer.
+
+    What needs the network's modules is counted on the network itself, with random weights, all else on a dry one.
+    """
+    own = "modules" in method.needs
+    inside = {name: metric for name, metric in metrics.items() if own or "modules" in getattr(metric, "needs", ())}
+    outside = {name: metric for name, metric in metrics.items() if name not in inside}
+    parts = []
+    if not own:
+        passes, budget = Passes(), Rehearsal()
+        dry = [replace(layer.dry, passes=passes, micro_batch=budget) for layer in networks.layers(cfg)]
+        parts += _count(dry, place, passes, _fused(cfg, method, dry, rule), outside, rule)
+    if inside or own:
+        real = networks.real(cfg)
+        with counted(*(real if cfg.model.fuse else real[place : place + 1])) as passes:
+            parts += _count(real, place, passes, _fused(cfg, method, real, rule), inside, rule)[0 if own else 1 :]
+    order = [EXPLAIN, *metrics]
+    return sorted(parts, key=lambda part: order.index(part[0]))
+
+
+def _fused(cfg: DictConfig, method: Explainer, splits: Sequence[Split], rule: SaliencyRule) -> Explainer:
+    return method if cfg.model.fuse is None else MeanOfLayers(method, tuple(splits), rule)
+
+
+def _count(
+    splits: Sequence[Split],
+    place: int,
+    passes: Passes,
+    method: Explainer,
+    metrics: Mapping[str, Metric],
+    rule: SaliencyRule,
+) -> list[tuple[str, Passes]]:
+    split = splits[place]
+    side = split.preprocess.crop
+    x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(split.device)
+    forward = scoring.forward(split, x, None, (0,))
+    before = replace(passes)
+    explained = explain(split, method, rule, forward)
+    parts = [(EXPLAIN, passes - before)]
+    for name, metric in metrics.items():
+        before = replace(passes)
+        metric(explained)
+        parts.append((name, passes - before))
+    return parts

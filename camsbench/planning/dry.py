@@ -1,0 +1,70 @@
+"""A network that only counts: activations and logits of the right shape at no cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from camsbench.cost import Passes
+from camsbench.microbatch import Rehearsal
+from camsbench.preprocess import Preprocess
+from camsbench.split import TorchSplit
+
+
+@dataclass(frozen=True)
+class DrySplit:
+    """A split (see ``camsbench.types.Split``) of a real network's shapes that counts the images it is given.
+
+    No activation is constant and every gradient is positive, so that no exact short cut applies: the counts are upper
+    bounds. ``modules`` is not provided; what asks for it is counted on the real network.
+    """
+
+    name: str
+    layer: str
+    num_classes: int
+    preprocess: Preprocess
+    channels: int
+    side: tuple[int, int]  # of the activations
+    provides: frozenset[str] = frozenset({"gradient"})
+    micro_batch: Rehearsal = field(default_factory=Rehearsal)
+    passes: Passes = field(default_factory=Passes)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    @classmethod
+    def of(cls, split: TorchSplit, A: Tensor) -> DrySplit:
+        """With the shapes of ``split``, whose activations are ``A`` [B,K,h,w]."""
+        side = (A.shape[2], A.shape[3])
+        return cls(split.name, split.layer, split.num_classes, split.preprocess, A.shape[1], side)
+
+    def features(self, x: Tensor) -> Tensor:
+        A = self._pattern + F.adaptive_avg_pool2d(x, self.side).mean(1, keepdim=True)  # [m,K,h,w]
+        self.passes.watch("features", A, len(x) * self.micro_batch.stands_for)
+        return A
+
+    def head(self, A: Tensor) -> Tensor:
+        logits = A.mean((2, 3)) @ self._weight  # a head that every method accepts, CAM too
+        self.passes.watch("head", logits, len(A) * self.micro_batch.stands_for)
+        return logits
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+    @cached_property
+    def _pattern(self) -> Tensor:
+        return self._positive(self.channels, *self.side)
+
+    @cached_property
+    def _weight(self) -> Tensor:
+        return self._positive(self.channels, self.num_classes) / self.channels
+
+    @staticmethod
+    def _positive(*shape: int) -> Tensor:
+        """Numbers in [1,2), always the same."""
+        return 1 + torch.rand(shape, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,35 @@
+"""How many images a run will have, also where its data are not on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from camsbench import data, draws
+from camsbench.config import SELECTION, images_of
+
+CLASSES = 1000
+
+
+def count(cfg: DictConfig) -> tuple[int, str | None]:
+    """The images of a run, and a sentence where they had to be assumed.
+
+    Data without their folder count as the whole validation set of ILSVRC2012, from which ``data``'s own choices select.
+
+    Raises:
+        CamsbenchError: a choice of ``data`` is wrong.
+    """
+    node = cfg.data
+    root = None if OmegaConf.is_missing(node, "root") else str(node.get("root", "."))  # embedded data have none
+    if root is not None and Path(root).expanduser().is_dir():
+        return len(images_of(node)), None
+    numbers = range(1, draws.VALIDATION + 1)
+    whole = [data.Record(draws.image_id(number), Path(), number % CLASSES) for number in numbers]
+    selection = OmegaConf.to_container(OmegaConf.masked_copy(node, [key for key in SELECTION if key in node]))
+    assert isinstance(selection, dict)
+    where = "data.root is not given" if root is None else f"data.root={root} is not on this machine"
+    assumed = (
+        f"{where}: planned for the {draws.VALIDATION:,} validation images of ILSVRC2012 and what data selects of them."
+    )
+    return len(data.select(whole, **{str(key): value for key, value in selection.items()})), assumed

@@ -1,0 +1,85 @@
+"""The networks of a plan, each built once with random weights: neither passes nor speed depend on the weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from camsbench.config import networks
+from camsbench.errors import CamsbenchError
+from camsbench.microbatch import Rehearsal
+from camsbench.planning.dry import DrySplit
+from camsbench.planning.speed import Speed, given, measured
+from camsbench.runtime import prepare
+from camsbench.split import TorchSplit
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A network cut at a layer: its shapes and its speed."""
+
+    dry: DrySplit
+    speed: Speed
+
+
+class Networks:
+    """Networks by their configuration; only the last one is kept in memory.
+
+    Args:
+        rates: passes of the whole network a second by the network's name, or under ``""`` for all others; a network
+            that has none is measured on this machine.
+    """
+
+    def __init__(self, rates: Mapping[str, float] | None = None) -> None:
+        self.rates = dict(rates or {})
+        for name, rate in self.rates.items():
+            if not rate > 0:
+                raise CamsbenchError(f"--rate {name}{'=' if name else ''}{rate:g}: give passes a second, above 0")
+        self._layers: dict[str, list[Layer]] = {}
+        self._loaded: tuple[str, list[TorchSplit]] = ("", [])
+
+    def layers(self, cfg: DictConfig) -> list[Layer]:
+        """Shapes and speed of a configuration's network at each of its layers."""
+        key = _key(cfg)
+        if key not in self._layers:
+            self._layers[key] = [self._layer(split) for split in self._splits(cfg)]
+        return self._layers[key]
+
+    def real(self, cfg: DictConfig) -> list[TorchSplit]:
+        """The network itself, whose loops of copies are rehearsed (see ``Rehearsal``)."""
+        budget = Rehearsal()
+        return [replace(split, micro_batch=budget) for split in self._splits(cfg)]
+
+    def check_names(self) -> None:
+        """Refuse rates of networks that the plan has not met."""
+        met = {layer.dry.name for layers in self._layers.values() for layer in layers}
+        unknown = sorted(set(self.rates) - met - {""})
+        if unknown:
+            raise CamsbenchError(
+                f"--rate {unknown[0]}=…: the plan has no such network; it has {', '.join(sorted(met))}"
+            )
+
+    def _layer(self, split: TorchSplit) -> Layer:
+        rate = self.rates.get(split.name, self.rates.get(""))
+        with torch.no_grad():
+            A = split.features(torch.zeros(1, 3, split.preprocess.crop, split.preprocess.crop, device=split.device))
+        return Layer(DrySplit.of(split, A), measured(split) if rate is None else given(split, rate))
+
+    def _splits(self, cfg: DictConfig) -> list[TorchSplit]:
+        key = _key(cfg)
+        if self._loaded[0] != key:
+            self._loaded = ("", [])  # two large networks need not fit at once
+            drawn = OmegaConf.merge(cfg, {"model": {"weights": "random"}})
+            assert isinstance(drawn, DictConfig)
+            self._loaded = (key, networks(drawn, prepare(cfg.runtime)))
+        return self._loaded[1]
+
+
+def _key(cfg: DictConfig) -> str:
+    """What decides a network's shapes and speed; two protocols that crop alike share them."""
+    model = OmegaConf.to_container(cfg.model, resolve=True)
+    return json.dumps([model, cfg.protocol.crop, cfg.runtime.micro_batch, cfg.runtime.device], sort_keys=True)

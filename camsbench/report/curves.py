@@ -1,0 +1,72 @@
+"""Deletion and insertion of single images: the map beside the curves that it gives (Abs-CAM, Fig. 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from camsbench.data import class_name
+from camsbench.errors import CamsbenchError
+from camsbench.loader import read
+from camsbench.report.finished import Finished
+from camsbench.report.gallery import CELL, blank, overlay, panel
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A line for each image and method: image and map, then a curve with its area for each name in ``curves``.
+
+    Args:
+        images: the first images of each run that are shown.
+        curves: curves of the run's metrics, each named as its column with ``_curve`` behind.
+    """
+
+    images: int = 1
+    curves: Sequence[str] = ("deletion_curve", "insertion_curve")
+
+    def __post_init__(self) -> None:
+        if type(self.images) is not int or self.images < 1:
+            raise ValueError(f"images is {self.images}: it must be a whole number from 1 up")
+
+    def __call__(self, runs: Sequence[Finished]) -> Figure:
+        shown = [
+            (run, record, task) for run in runs for record in run.job.records[: self.images] for task in run.columns
+        ]
+        across = 1 + len(self.curves)
+        figure = blank(CELL * 1.4 * across, CELL * 1.14 * len(shown))
+        axes = figure.subplots(len(shown), across, squeeze=False)
+        values = {id(run): _values(run) for run in runs}
+        for line, (run, record, task) in zip(axes, shown, strict=True):
+            split = run.job.split
+            row = run.rows.get((record.image_id, *task))
+            overlay(line[0], read(record, split.preprocess), panel(run.maps.load(task, record), row, split.num_classes))
+            line[0].set_ylabel(f"{run.columns[task]}\n{class_name(record.label, split.num_classes)}", fontsize=8)
+            for axis, curve in zip(line[1:], self.curves, strict=True):
+                y = values[id(run)].get((record.image_id, *task, curve))
+                if y is None or row is None:
+                    raise CamsbenchError(
+                        f"figure.curves: {run.path} has no {curve} of image {record.image_id} under {task.method}; run "
+                        f"it with the metric that gives it, such as metric=[deletion,insertion]"
+                    )
+                _plot(axis, y, curve.removesuffix("_curve"), float(row[curve.removesuffix("_curve")]))
+        return figure
+
+
+def _values(run: Finished) -> dict[tuple[str, str, str, str], np.ndarray]:
+    kept = run.folder.curves().to_dict("records")
+    return {(c["image_id"], c["layer"], c["method"], c["curve"]): np.asarray(c["y"]) for c in kept}
+
+
+def _plot(axis: Axes, y: np.ndarray, name: str, area: float) -> None:
+    x = np.linspace(0, 1, len(y))
+    axis.plot(x, y, linewidth=1.2)
+    axis.fill_between(x, y, alpha=0.3)
+    axis.set_title(f"{name}, area {area:.4f}", fontsize=8)
+    axis.set_xlim(0, 1)
+    axis.set_ylim(min(0.0, float(np.nanmin(y))), max(1.0, float(np.nanmax(y))))
+    axis.set_xlabel("share of the steps", fontsize=7)
+    axis.tick_params(labelsize=7)

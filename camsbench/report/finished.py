@@ -1,0 +1,71 @@
+"""A finished run, read back from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from camsbench.config import Job, build
+from camsbench.errors import CamsbenchError
+from camsbench.pending import Task
+from camsbench.report.saved import MapFolder
+from camsbench.store import RunFolder
+
+Row = dict[Hashable, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What pictures of a run need: its objects, built again from its configuration, its rows, curves and maps."""
+
+    path: Path
+    job: Job
+
+    @classmethod
+    def of(cls, path: Path) -> Finished:
+        """The run of a folder.
+
+        Raises:
+            CamsbenchError: it is no run's folder, or its data or network are not there any more.
+        """
+        config = path / "config.yaml"
+        if not config.is_file():
+            raise CamsbenchError(f"{path} holds no run (there is no config.yaml): give the folder of a finished one")
+        loaded = OmegaConf.load(config)
+        assert isinstance(loaded, DictConfig)
+        return cls(path, build(loaded))
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path)
+
+    @property
+    def maps(self) -> MapFolder:
+        """The kept maps, however many they are."""
+        return MapFolder(self.path / "maps", len(self.job.records))
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str, str], Row]:
+        """The rows without an error, by image id, layer and method."""
+        rows = self.folder.rows()
+        good = rows[rows["error"].isna()].to_dict("records")
+        return {(row["image_id"], row["layer"], row["method"]): row for row in good}
+
+    @property
+    def columns(self) -> dict[Task, str]:
+        """For each method (and layer) the title of its column."""
+        several = len(self.job.splits) > 1
+        tasks = [Task(split.layer, method) for split in self.job.splits for method in self.job.methods]
+        return {task: f"{task.method}\n{task.layer}" if several else task.method for task in tasks}
+
+    @property
+    def predicted(self) -> dict[str, int]:
+        """The predicted class of each image, where the run explains it."""
+        if self.job.target != "predicted":
+            return {}
+        return {image_id: int(row["target"]) for (image_id, *_), row in self.rows.items()}

@@ -1,0 +1,69 @@
+"""The table of an experiment: what a paper printed beside what the experiment's runs measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from camsbench.session import Outcome
+from camsbench.spread import spread_markdown
+from camsbench.store import write_text
+from camsbench.tables import pairs
+from camsbench.tables.paper import compare
+
+SMOKE = (
+    "This is a smoke run: another network ({models}) on {images} images stands in for the paper's. It proves the "
+    "pipeline, not the paper."
+)
+
+BETWEEN = """## Between methods
+
+Each method beside its neighbour by mean, on the images that both have: the difference with its 95 % interval (paired
+bootstrap), the p-value (Wilcoxon's signed ranks, Holm-corrected over all pairs of a column), and how many images would
+separate the two (95 %, power 80 %). Values in [0,1]; all pairs are in pairs.csv."""
+
+
+def write(cfg: DictConfig, done: Sequence[Outcome], folder: Path) -> str:
+    """Write ``table.csv``, ``table.md``, ``table.tex`` and ``pairs.csv`` to the experiment folder; return the Markdown.
+
+    Args:
+        cfg: the experiment, with its ``table`` (see ``camsbench.tables.spec.Spec``); ``table.smoke`` replaces what a
+            smoke run has otherwise.
+        done: the runs that could be done.
+        folder: the experiment's folder.
+    """
+    rows = pd.concat([outcome.rows for outcome in done], ignore_index=True)
+    spec: dict[str, Any] = OmegaConf.to_container(cfg.table, resolve=True)  # type: ignore[assignment]
+    smoke = spec.pop("smoke", {})
+    remarks = []
+    if cfg.smoke:
+        spec |= smoke
+        images = rows["image_id"].nunique()
+        remarks.append(SMOKE.format(models=", ".join(sorted(set(rows["model"]))), images=images))
+    spec["incomparable"] = spec.get("incomparable") or _incomparable([outcome.config for outcome in done])
+    comparison = compare(spec, rows, cfg.seed)
+    between = pairs.pairs(rows, seed=cfg.seed)
+    text = f"{comparison.markdown(remarks)}\n{BETWEEN}\n\n{pairs.markdown(between)}\n"
+    spreads = [outcome.spread for outcome in done if outcome.spread is not None]
+    if spreads:
+        text += f"\n## Spread over draws\n\n{spread_markdown(pd.concat(spreads))}\n"
+    write_text(folder / "pairs.csv", between.to_csv(index=False))
+    for name, content in (("table.csv", comparison.csv()), ("table.tex", comparison.latex()), ("table.md", text)):
+        write_text(folder / name, content)
+    return text
+
+
+def _incomparable(configs: Sequence[DictConfig]) -> str | None:
+    """Why no value of these runs can be held against a paper's, if so."""
+    reasons = []
+    if any(cfg.data.name != "ilsvrc2012" for cfg in configs):
+        reasons.append("other images")
+    if any(cfg.model.name == "tf_efficientnet_lite0" for cfg in configs):
+        reasons.append("another network")
+    if any(cfg.model.weights == "random" for cfg in configs):
+        reasons.append("random weights")
+    return ", ".join(reasons) or None

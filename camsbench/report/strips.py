@@ -1,0 +1,92 @@
+"""Sanity checks to look at: the maps of one image while the network's layers are randomised (Abs-CAM, Fig. 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from camsbench.data import Record
+from camsbench.errors import CamsbenchError
+from camsbench.explained import Explained, explain
+from camsbench.loader import Picture, read
+from camsbench.metrics.sanity import SIMILARITIES, Randomisation, Seen, similarities
+from camsbench.pending import Task
+from camsbench.report.finished import Finished
+from camsbench.report.gallery import CELL, Panel, blank, overlay
+from camsbench.runner import base_forward
+
+
+@dataclass(frozen=True)
+class Strips:
+    """A strip for each image, method and sanity check of the runs: the map, then the map without each layer's weights.
+
+    Below each map stands its similarity with the first. The maps are explained again, with the random weights of the
+    run, since a run keeps only the similarities.
+
+    Args:
+        images: the first images of each run that are shown.
+        similarity: ``spearman``, ``abs_spearman``, ``ssim`` or ``hog``.
+    """
+
+    images: int = 1
+    similarity: str = "spearman"
+
+    def __post_init__(self) -> None:
+        if type(self.images) is not int or self.images < 1:
+            raise ValueError(f"images is {self.images}: it must be a whole number from 1 up")
+        if self.similarity not in SIMILARITIES:
+            raise ValueError(f"similarity is '{self.similarity}': it must be one of {', '.join(SIMILARITIES)}")
+
+    def __call__(self, runs: Sequence[Finished]) -> Figure:
+        strips = [strip for run in runs for strip in self._strips(run)]
+        if not strips:
+            raise CamsbenchError("figure: its runs have no sanity check; run them with metric=[sanity]")
+        across = max(len(panels) for _, _, panels in strips)
+        figure = blank(CELL * 0.7 * across, CELL * 0.95 * len(strips))
+        axes = figure.subplots(len(strips), across, squeeze=False)
+        for line, (picture, name, panels) in zip(axes, strips, strict=True):
+            for axis in line[len(panels) :]:
+                axis.set_axis_off()
+            for axis, (below, panel) in zip(line, panels, strict=False):
+                overlay(axis, picture, panel)
+                axis.set_xlabel(below, fontsize=7)
+            line[0].set_ylabel(name, fontsize=7)
+        return figure
+
+    def _strips(self, run: Finished) -> list[tuple[Picture, str, list[tuple[str, Panel]]]]:
+        checks = [metric for metric in run.job.metrics.values() if isinstance(metric, Randomisation)]
+        made = []
+        for record in run.job.records[: self.images] if checks else []:
+            picture = read(record, run.job.split.preprocess)
+            for task, column in run.columns.items():
+                explained = _explained(run, record, picture, task)
+                for check in checks:
+                    name = f"{column}\n{check.order}"
+                    made.append((picture, name, self._panels(check, explained)))
+        return made
+
+    def _panels(self, check: Randomisation, explained: Explained) -> list[tuple[str, Panel]]:
+        original = Seen.of(explained.raw, explained.saliency, explained.degenerate, explained.rule)
+        panels = [("", Panel(_shown(original), "trained"))]
+        for layer, raw, saliency, degenerate in check.maps(explained):
+            seen = Seen.of(raw, saliency, degenerate, explained.rule)
+            rho = similarities(original, seen)[self.similarity].item()
+            panels.append(("not defined" if rho != rho else f"{rho:.2f}", Panel(_shown(seen), layer)))
+        return panels
+
+
+def _explained(run: Finished, record: Record, picture: Picture, task: Task) -> Explained:
+    """The one image under one method, as the run explains it."""
+    if picture.pixels is None:
+        raise CamsbenchError(f"figure: {picture.error}; choose other images with data.subset")
+    split = next(split for split in run.job.splits if split.layer == task.layer)
+    forward = base_forward(run.job, split, picture.pixels[None], [record])
+    return explain(split, run.job.methods[task.method], run.job.rule, forward)
+
+
+def _shown(seen: Seen) -> np.ndarray:
+    """The first image's saliency [H,W], which bicubic interpolation may lead out of [0,1]."""
+    return seen.saliency[0].clamp(0, 1).numpy()

@@ -1,0 +1,137 @@
+"""Percentile bootstrap over images: how far a number of the table would move with other images.
+
+A statistic is a function of weights [R,n] (how often each of n images was drawn) to [R] values, so that one draw of
+the images serves all methods and columns of a network, and differences between methods stay paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from camsbench.metrics.adcc import harmonic
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Array], Array]
+
+RESAMPLES = 2000
+LEVEL = 0.95
+ENTRIES = 2**22  # weights held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A statistic of the images at hand, and the percentile interval of its resamples; NaN where it has none."""
+
+    value: float
+    low: float
+    high: float
+    error: float = float("nan")  # standard deviation over the resamples
+
+
+def resampled(n: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Array]:
+    """Multinomial weights, in blocks [r,n]: each line is a draw of n images with replacement."""
+    generator = np.random.default_rng(seed)
+    block = max(1, ENTRIES // n)
+    for start in range(0, resamples, block):
+        lines = min(block, resamples - start)
+        drawn = generator.integers(n, size=(lines, n)) + n * np.arange(lines)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=lines * n).reshape(lines, n).astype(float)
+
+
+def replicates(statistics: Sequence[Statistic], n: int, seed: int, resamples: int = RESAMPLES) -> Array:
+    """Every statistic [R,S] of the same resamples of ``n`` images."""
+    return np.concatenate([np.stack([s(w) for s in statistics], 1) for w in resampled(n, seed, resamples)])
+
+
+def intervals(
+    statistics: Sequence[Statistic], n: int, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
+) -> list[Interval]:
+    """The interval of each statistic over the same resamples of ``n`` images."""
+    if not statistics:
+        return []  # and there may be no image either
+    once = np.ones((1, n))
+    drawn = replicates(statistics, n, seed, resamples)
+    return [percentile(float(s(once)[0]), drawn[:, i], level) for i, s in enumerate(statistics)]
+
+
+def percentile(value: float, drawn: Array, level: float = LEVEL) -> Interval:
+    """The percentile interval of resamples [R]; resamples that drew no image with a value do not count."""
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), float(drawn.std()))
+
+
+def mean(values: Array) -> Statistic:
+    """Mean of ``values`` [n]; NaN: that image has none, and weighs nothing."""
+    finite = np.isfinite(values)
+    filled, counted = np.where(finite, values, 0), finite.astype(float)
+    return lambda weights: _divide(weights @ filled, weights @ counted)
+
+
+def median(values: Array) -> Statistic:
+    """Median of ``values`` [n], exactly that of the resampled images (the middle two averaged)."""
+    order = np.argsort(values)[: int(np.isfinite(values).sum())]  # NaN sorts last
+    ordered = values[order]
+
+    def at(weights: Array) -> Array:
+        if not len(ordered):
+            return np.full(len(weights), np.nan)
+        reached = weights[:, order].cumsum(1)
+        total = reached[:, -1]
+        low, high = (ordered[(reached > place[:, None]).argmax(1)] for place in ((total - 1) // 2, total // 2))
+        return np.where(total > 0, (low + high) / 2, np.nan)
+
+    return at
+
+
+def class_mean(values: Array, labels: NDArray[np.int64]) -> Statistic:
+    """Mean over the classes ``labels`` [n] of each class's mean of ``values`` [n]; absent classes do not count."""
+    kept = np.flatnonzero(np.isfinite(values))
+    order = kept[np.argsort(labels[kept], kind="stable")]
+    starts = np.flatnonzero(np.diff(labels[order], prepend=labels[order][:1] - 1))
+
+    def at(weights: Array) -> Array:
+        if not len(order):
+            return np.full(len(weights), np.nan)
+        drawn = weights[:, order]
+        counts = np.add.reduceat(drawn, starts, axis=1)
+        means = _divide(np.add.reduceat(drawn * values[order], starts, axis=1), counts)
+        return _divide(np.nansum(means, 1), (counts > 0).sum(1).astype(float))
+
+    return at
+
+
+def adcc(drop: Array, coherency: Array, complexity: Array) -> Statistic:
+    """Harmonic mean of the means (Poppi et al. 2021, Eq. 9, as papers print it), its parts [n] resampled together."""
+    parts = [mean(part) for part in (drop, coherency, complexity)]
+    return lambda weights: harmonic(*(torch.from_numpy(part(weights)) for part in parts)).numpy()
+
+
+def ratio(values: Array, reference: Array) -> Statistic:
+    """Median of ``values`` [n] over the median of ``reference`` [n], on the images that both have."""
+    both = np.isfinite(values) & np.isfinite(reference)
+    above, below = median(np.where(both, values, np.nan)), median(np.where(both, reference, np.nan))
+    return lambda weights: _divide(above(weights), below(weights))
+
+
+def rate(values: Array) -> Statistic:
+    """One over the median of ``values`` [n]: images a second, of seconds an image."""
+    middle = median(values)
+    return lambda weights: _divide(np.ones(len(weights)), middle(weights))
+
+
+def scaled(statistic: Statistic, factor: float) -> Statistic:
+    """The statistic in another unit."""
+    return lambda weights: factor * statistic(weights)
+
+
+def _divide(a: Array, b: Array) -> Array:
+    """a / b, NaN where b is 0."""
+    return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b > 0)

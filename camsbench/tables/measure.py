@@ -1,0 +1,114 @@
+"""The rows of one network as one sample of images, and the statistics of it that tables print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from camsbench.tables import bootstrap
+from camsbench.tables.bootstrap import Array, Statistic
+
+ADCC_PARTS = ("drop", "coherency", "complexity")
+LINE = ["method", "protocol", "layer"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the rows of one line have in common, beside the network."""
+
+    method: str
+    protocol: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The images of one network's rows; a line that lacks an image is NaN there, and so stays paired with the rest."""
+
+    images: list[str]
+    labels: np.ndarray  # [n]
+    rows: dict[Line, pd.DataFrame]  # good rows by image, several seeds of an image averaged
+    degenerate: dict[Line, int]
+    errors: dict[Line, int]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Sample:
+        """The sample of one network's rows; rows with an error are counted and left out."""
+        good = rows[rows["error"].isna()]
+        labels = good.drop_duplicates("image_id").set_index("image_id")["label"]
+        numbers = [c for c in rows.columns if pd.api.types.is_float_dtype(rows[c]) and c not in {"error", "label"}]
+        by_line: dict[Line, pd.DataFrame] = {}
+        degenerate, errors = {}, {}
+        for key, chosen in rows.groupby(LINE, sort=False):
+            line = Line(*(str(part) for part in key))
+            kept = chosen[chosen["error"].isna()]
+            by_line[line] = kept.groupby("image_id", sort=False)[numbers].mean()
+            degenerate[line] = int((kept["degenerate"] == True).sum())  # noqa: E712 - null is neither
+            errors[line] = len(chosen) - len(kept)
+        return cls(list(labels.index), labels.to_numpy(np.int64), by_line, degenerate, errors)
+
+    def values(self, line: Line, column: str) -> Array:
+        """A column [n] of a line, image by image; NaN where it has none."""
+        frame = self.rows[line]
+        if column not in frame:
+            return np.full(len(self.images), np.nan)
+        return frame[column].reindex(self.images).to_numpy(float)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A statistic of a line, how many images stand behind it, and what it would be of other images."""
+
+    statistic: Statistic
+    n: int
+
+
+def _mean(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+    values = sample.values(line, column)
+    return Measured(bootstrap.mean(values), _count(values))
+
+
+def _median(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+    values = sample.values(line, column)
+    return Measured(bootstrap.median(values), _count(values))
+
+
+def _rate(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+    values = sample.values(line, column)
+    return Measured(bootstrap.rate(values), _count(values))
+
+
+def _class_mean(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+    values = sample.values(line, column)
+    return Measured(bootstrap.class_mean(values, sample.labels), _count(values))
+
+
+def _adcc(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+    parts = [sample.values(line, part) for part in ADCC_PARTS]
+    return Measured(bootstrap.adcc(*parts), _count(*parts))
+
+
+def _ratio(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+    if reference is None or reference == line:
+        return Measured(bootstrap.mean(np.full(len(sample.images), np.nan)), 0)  # of itself it says nothing
+    values, below = sample.values(line, column), sample.values(reference, column)
+    return Measured(bootstrap.ratio(values, below), _count(values, below))
+
+
+# name -> (sample, line, measured column, line of the reference method) -> the statistic and its n
+STATISTICS: dict[str, Callable[[Sample, Line, str, Line | None], Measured]] = {
+    "mean": _mean,
+    "median": _median,
+    "rate": _rate,
+    "class_mean": _class_mean,
+    "adcc": _adcc,
+    "ratio": _ratio,
+}
+
+
+def _count(*columns: Array) -> int:
+    """Images that have a value in every one of the columns [n]."""
+    return int(np.logical_and.reduce([np.isfinite(column) for column in columns]).sum())

@@ -1,0 +1,184 @@
+"""The papers' figures, drawn from real small runs: what stands in them, not how their pixels look."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from camsbench import CamsbenchError
+from camsbench.config import CONF, compose_config
+from camsbench.report import figures
+from camsbench.report.curves import Curves
+from camsbench.report.figures import Gallery
+from camsbench.report.finished import Finished
+from camsbench.report.strips import Strips
+from camsbench.session import execute
+from camsbench.store import RunFolder
+
+QUICK = ["runtime.workers=0", "runtime.device=cpu", "metric=[complexity]"]
+JEEPS = "data.classes=[129,609]"  # spoonbill, predicted rightly; two jeeps, predicted as beach wagon and convertible
+FIGURES = sorted(path.stem for path in (CONF / "experiment").glob("*_figure*.yaml"))
+
+
+def run(path: Path, *overrides: str) -> Path:
+    assert execute(compose_config([f"output='{path}'", *QUICK, *overrides])).errors == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same three images explained for the predicted and for the true class."""
+    top = tmp_path_factory.mktemp("pair")
+    chosen = [JEEPS, "method=[gradcam,reciprocam]", "gallery=3"]
+    return [run(top / target, f"target={target}", *chosen) for target in ("predicted", "label")]
+
+
+@pytest.fixture(scope="module")
+def runs(pair: list[Path]) -> list[Finished]:
+    return [Finished.of(folder) for folder in pair]
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axis.get_title() for axis in figure.axes]
+
+
+def pictures(figure: Figure) -> list[int]:
+    """How many pictures lie on each axis: 1 an image, 2 a map over its image, 0 none."""
+    return [len(axis.get_images()) for axis in figure.axes]
+
+
+def test_a_gallery_pairs_the_predicted_with_the_true_class_of_what_is_mistaken(runs: list[Finished]) -> None:
+    figure = Gallery()(runs)
+    lines = [titles(figure)[i : i + 3] for i in range(0, 15, 3)]
+    assert [line[0] for line in lines] == ["label: spoonbill", *["label: jeep"] * 4]
+    classes = [line[1].rsplit(" ", 2)[0] for line in lines]
+    assert classes == ["spoonbill", "beach wagon", "jeep", "convertible", "jeep"]
+    for finished, place in zip(runs, (1, 2), strict=True):
+        row = finished.rows["imagenet_06_609", "bn2", "gradcam"]
+        assert lines[place][1].endswith(f" {100 * row['probability']:.2f} %")
+    assert pictures(figure) == [1, 2, 2] * 5
+    assert [t.get_text() for axis in figure.axes for t in axis.texts] == ["gradcam", "reciprocam"]
+
+
+def test_a_gallery_shows_the_mistake_that_is_asked_for(runs: list[Finished]) -> None:
+    def shown(mistakes: dict[int, int]) -> list[str]:
+        return [title.rsplit(" ", 2)[0] for title in titles(Gallery(mistakes)(runs))[1::3]]
+
+    assert shown({609: 511}) == ["spoonbill", "convertible", "jeep"]
+    assert shown({609: 436}) == ["spoonbill", "beach wagon", "jeep"]
+    assert shown({609: 3}) == ["spoonbill", "beach wagon", "jeep"]  # none is mistaken so: the first mistake
+    assert shown({129: 144, 609: 609})[0] == "spoonbill"  # none is mistaken at all: the first image
+
+
+def test_two_classes_of_one_image_and_methods_from_several_runs(tmp_path: Path) -> None:
+    one = ["data.classes=[541]", "gallery=1"]
+    folders = [
+        run(tmp_path / "drum", "target=541", "method=gradcam", *one),
+        run(tmp_path / "stick", "target=542", "method=gradcam", *one),
+        run(tmp_path / "more", "target=542", "method=reciprocam", *one),
+    ]
+    figure = Gallery()([Finished.of(folder) for folder in folders])
+    assert [title.rsplit(" ", 2)[0] for title in titles(figure)] == ["label:", "drum", "", "label:", *["drumstick"] * 2]
+    assert pictures(figure) == [1, 2, 0, 1, 2, 2]
+
+
+def test_a_gallery_of_two_networks_names_them(tmp_path: Path) -> None:
+    one = ["data.limit=1", "method=gradcam", "gallery=1"]
+    folders = [
+        run(tmp_path / "a", *one),
+        run(tmp_path / "b", "model=resnet18", "model.weights=random", "target=243", *one),
+    ]
+    figure = Gallery()([Finished.of(folder) for folder in folders])
+    assert [t.split("\n")[1] for t in titles(figure)[::2]] == ["tf_efficientnet_lite0", "resnet18"]
+
+
+def test_strips_print_the_correlation_that_the_run_measured(tmp_path: Path) -> None:
+    layers = [f"metric.sanity_{order}.layers=[blocks.6,conv_head]" for order in ("cascading", "independent")]
+    folder = run(tmp_path / "run", "metric=[sanity]", "method=reciprocam", "data.limit=2", *layers)
+    figure = Strips()([Finished.of(folder)])
+    curves = RunFolder(folder).curves().set_index(["curve", "image_id"])["y"]
+    first = RunFolder(folder).rows()["image_id"][0]
+    assert titles(figure) == ["trained", "conv_head", "blocks.6"] * 2
+    assert [axis.get_ylabel() for axis in figure.axes[::3]] == ["reciprocam\ncascading", "reciprocam\nindependent"]
+    for start, order in ((0, "cascading"), (3, "independent")):
+        below = [axis.get_xlabel() for axis in figure.axes[start + 1 : start + 3]]
+        said = [math.nan if text == "not defined" else float(text) for text in below]
+        measured = list(curves[f"sanity_{order}_spearman_curve", first])
+        assert said == pytest.approx(measured, abs=0.0051, nan_ok=True)
+    assert pictures(figure) == [2] * 6
+
+
+def test_curves_stand_beside_their_map(tmp_path: Path) -> None:
+    folder = run(
+        tmp_path / "run", "metric=[deletion,insertion]", "method=[gradcam,reciprocam]", "data.limit=1", "gallery=1",
+        "metric.deletion.steps=8", "metric.insertion.steps=8",
+    )  # fmt: skip
+    figure = Curves()([Finished.of(folder)])
+    areas = RunFolder(folder).rows().set_index("method")[["deletion", "insertion"]].stack()
+    assert pictures(figure) == [2, 0, 0] * 2
+    for i, method in enumerate(("gradcam", "reciprocam")):
+        image, deletion, insertion = figure.axes[3 * i : 3 * i + 3]
+        assert image.get_title().startswith("bull mastiff ")
+        assert image.get_ylabel() == f"{method}\nbull mastiff"
+        for axis, name in ((deletion, "deletion"), (insertion, "insertion")):
+            assert axis.get_title() == f"{name}, area {areas[method, name]:.4f}"
+            y = np.asarray(axis.get_lines()[0].get_ydata(), dtype=float)
+            assert len(y) == 9
+            assert y.sum() / 8 - (y[0] + y[-1]) / 16 == pytest.approx(areas[method, name], abs=1e-6)
+
+
+def test_curves_that_a_run_did_not_measure_are_refused(runs: list[Finished]) -> None:
+    with pytest.raises(CamsbenchError, match=r"no deletion_curve of image imagenet_14_129 .* metric=\[deletion"):
+        Curves()(runs)
+
+
+@pytest.mark.parametrize(
+    ("figure", "sentence"),
+    [
+        ({"kind": "pie"}, r"figure\.kind=pie: choose gallery, curves, strips"),
+        ({}, r"figure\.kind=None: choose"),
+        ({"kind": "gallery", "colour": 1}, r"figure \(gallery\): .*colour"),
+        ({"kind": "curves", "images": 0}, r"figure \(curves\): images is 0"),
+        ({"kind": "strips", "similarity": "cosine"}, r"figure \(strips\): similarity is 'cosine'"),
+    ],
+)
+def test_refusals(figure: dict[str, object], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(CamsbenchError, match=sentence):
+        figures.draw(figure, tmp_path / "figure.png", [])
+
+
+def test_a_folder_without_a_run_or_without_maps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CamsbenchError, match="holds no run"):
+        figures.draw({"kind": "gallery"}, tmp_path / "figure.png", [tmp_path])
+    folder = run(tmp_path / "run", "data.limit=1")
+    with pytest.raises(CamsbenchError, match="kept a map; run them with gallery=N"):
+        figures.draw({"kind": "gallery"}, tmp_path / "figure.png", [folder])
+    with pytest.raises(CamsbenchError, match=r"no sanity check; run them with metric=\[sanity\]"):
+        figures.draw({"kind": "strips"}, tmp_path / "figure.png", [folder])
+
+
+def test_a_figure_is_a_file(pair: list[Path], tmp_path: Path) -> None:
+    path = figures.draw({"kind": "gallery", "mistakes": {609: 436}}, tmp_path / "new" / "figure.png", pair)
+    with Image.open(path) as image:
+        width, height = image.size
+    assert 400 < width < 800  # three columns of 2.1 inches at 90 dots an inch
+    assert 500 < height < 900  # three lines
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_of_the_papers_has_cells_and_a_kind(name: str) -> None:
+    cfg = compose_config([f"experiment={name}"])
+    figures.kind_of(cfg.figure)
+    for kind in ("full", "smoke"):
+        assert len(cfg.cells[kind]) == (
+            2 if name in {"abscam_figure4", "reciprocam_figure1", "reciprocam_figure5"} else 1
+        )
+
+
+def test_all_figures_are_there() -> None:
+    assert [*(f"abscam_figure{i}" for i in range(2, 8)), *(f"reciprocam_figure{i}" for i in (1, 3, 4, 5))] == FIGURES
