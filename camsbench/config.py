@@ -149,7 +149,7 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
     no one network cut at one layer behind their map.
     """
     for name, one in chosen.items():
-        needs = getattr(one, "needs", frozenset()) - OF_THE_DATA
+        needs: frozenset[str] = getattr(one, "needs", frozenset()) - OF_THE_DATA
         lacking = [NEEDS.get(need, need) for need in sorted(needs - provides)]
         if lacking:
             raise CamsbenchError(
@@ -167,7 +167,7 @@ def load_splits(spec: Mapping[str, Any], transform: Mapping[str, Any], **options
 
 def saliency_rule(cfg: DictConfig) -> SaliencyRule:
     """The protocol's way from a raw map to a saliency."""
-    return _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)  # type: ignore[no-any-return]
+    return _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)
 
 
 def _refuse_missing(cfg: DictConfig) -> None:

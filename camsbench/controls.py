@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from camsbench.config import CONF
 
@@ -11,11 +11,9 @@ CONTROLS = ("fakecam", "randomcam")
 
 def with_controls(cfg: DictConfig) -> DictConfig:
     """A configuration with FakeCAM and the random map after its methods; methods that it has stay as they are."""
-    methods = OmegaConf.create({"method": OmegaConf.to_container(cfg.method) if cfg.method else {}})
-    for name in CONTROLS:
-        methods.method.setdefault(name, OmegaConf.load(CONF / "method" / f"{name}.yaml")[name])
     copy = cfg.copy()
-    copy._set_flag("struct", False)
-    copy.method = methods.method
-    OmegaConf.set_struct(copy, OmegaConf.is_struct(cfg))
+    with open_dict(copy):
+        for name in CONTROLS:
+            if name not in copy.method:
+                copy.method = OmegaConf.merge(copy.method, OmegaConf.load(CONF / "method" / f"{name}.yaml"))
     return copy

@@ -61,25 +61,23 @@ class Passes:
 
 
 @contextmanager
-def counted(*splits: TorchSplit) -> Iterator[Passes]:
-    """Count the passes of ``splits`` together inside the block, the uncut model's too."""
+def counted(split: TorchSplit) -> Iterator[Passes]:
+    """Count the passes of ``split`` inside the block, the uncut model's too."""
     passes = Passes()
 
-    def through(part: str, split: TorchSplit) -> object:
+    def through(part: str) -> object:
         def count(module: nn.Module, args: tuple[Tensor, ...], out: object) -> None:
-            passes.watch(part, out, len(args[0]) * split.micro_batch.stands_for)
+            passes.watch(part, out, len(args[0]))
 
         return count
 
-    parts: dict[nn.Module, tuple[str, TorchSplit]] = {}  # splits of one network share its model
-    for split in splits:
-        for part, traced in (("features", split.features_graph), ("head", split.head_graph)):
-            parts |= dict.fromkeys((traced, folded(traced)) if split.fold else (traced,), (part, split))
-        closed = linear_head(split)
-        if closed is not None and closed.rest is not None:
-            parts[closed.rest] = ("tail", split)
-        parts[split.model] = ("model", split)
-    handles = [module.register_forward_hook(through(*part)) for module, part in parts.items()]  # type: ignore[arg-type]
+    parts: list[tuple[nn.Module, str]] = [(split.model, "model")]
+    for traced, part in ((split.features_graph, "features"), (split.head_graph, "head")):
+        parts += [(module, part) for module in ({traced, folded(traced)} if split.fold else {traced})]
+    closed = linear_head(split)
+    if closed is not None and closed.rest is not None:
+        parts.append((closed.rest, "tail"))
+    handles = [module.register_forward_hook(through(part)) for module, part in parts]  # type: ignore[arg-type]
     try:
         yield passes
     finally:

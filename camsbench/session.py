@@ -104,10 +104,14 @@ def _heading(job: Job, rows: pd.DataFrame) -> str:
     return said
 
 
+def _steps(steps: int | None) -> str:
+    return "one step a cell of the map" if steps is None else f"{steps} steps"
+
+
 def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -> list[str]:
     metric = job.config.metric
     settings = [
-        f"{name}: {metric[name].steps} steps, substrate {metric[name].substrate}"
+        f"{name}: {_steps(metric[name].steps)}, substrate {metric[name].substrate}"
         for name in ("insertion", "deletion")
         if name in metric
     ]

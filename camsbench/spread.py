@@ -37,7 +37,7 @@ def spread(rows: pd.DataFrame, draws: Sequence[int], n: int) -> pd.DataFrame:
             summary = tables.summarise(_of_draw(part, draw, n))
             keys = [key for key in ("method", "layer") if key in summary]
             values = summary.drop(columns=["n", "n_error", "n_degenerate"])
-            lines.append(values.melt(id_vars=keys, var_name="column").assign(model=model, protocol=protocol, draw=draw))
+            lines.append(values.melt(id_vars=keys, var_name="column").assign(model=str(model), protocol=str(protocol)))
     long = pd.concat(lines, ignore_index=True)
     by = ["model", "protocol", *(key for key in ("method", "layer") if key in long), "column"]
     return long.groupby(by, sort=False)["value"].agg(min="min", median="median", max="max", sd="std").reset_index()

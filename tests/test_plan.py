@@ -134,6 +134,19 @@ def test_a_method_with_a_limit(networks: Networks) -> None:
     assert {(line.method, line.images) for line in plan(cfg, networks)} == {(BASE, 20), ("gradcam", 20), ("fakecam", 3)}
 
 
+def test_metrics_of_randomised_copies_boxes_and_time(networks: Networks) -> None:
+    layers = "metric.sanity_cascading.layers=[classifier,conv_head]"
+    cfg = config("method=[gradcam,guided_backprop]", "metric=[sanity_cascading,pointing]", layers)
+    said = by_part(plan(cfg, networks))
+    assert said["gradcam", "sanity_cascading"] == (
+        2,
+        2,
+        2,
+    )  # for each layer a pass, and the head again for its gradient
+    assert said["guided_backprop", "sanity_cascading"] == (4, 0, 2)
+    assert said["gradcam", "pointing"] == (0, 0, 0)
+
+
 def test_hours_are_passes_over_the_rate(networks: Networks, lite0: TorchSplit) -> None:
     line = plan(config("method=[scorecam]", "metric=[drop]"), networks)[1]
     assert line.total == Passes(features=20 * 1280, head=20 * 1280)
@@ -157,9 +170,12 @@ def test_a_rehearsed_loop_counts_what_its_first_item_stands_for() -> None:
     budget = Rehearsal()
     seen: list[int] = []
 
+    def inner(chunk: slice) -> Tensor:
+        seen.append(budget.stands_for)
+        return torch.ones(1, 2)
+
     def outer(chunk: slice) -> Tensor:
-        inner = in_micro_batches(budget, 5, lambda c: (seen.append(budget.stands_for), torch.ones(1, 2))[1])
-        return inner.sum().view(1)
+        return in_micro_batches(budget, 5, inner).sum().view(1)
 
     assert in_micro_batches(budget, 3, outer).tolist() == [10, 10, 10]
     assert seen == [15]
@@ -171,7 +187,7 @@ def test_a_dry_split_gives_a_gradient_that_is_counted() -> None:
     dry = DrySplit("net", "layer", 10, preprocess, channels=4, side=(3, 3))
     x = torch.zeros(2, 3, 9, 9, requires_grad=True)
     dry.logits(x).sum().backward()
-    assert dry.passes == Passes(features=2, head=2, backward=2, through=2)
+    assert dry.micro_batch.passes == Passes(features=2, head=2, backward=2, through=2)
     A = torch.ones(1, 4, 3, 3)
     assert (scoring.head_gradient(dry, A, torch.tensor([3])) > 0).all()
 

@@ -17,7 +17,9 @@ at a border, which go from above. A black pixel is −1, so light 0 and dark 1/2
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,12 +30,15 @@ from torch import Tensor, nn
 
 from camsbench import scoring
 from camsbench.config import compose_config, measures
+from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, explain
 from camsbench.maps import SaliencyRule, upsample
 from camsbench.metrics.curves import Curve
 from camsbench.metrics.ranking import cell_rank
 from camsbench.preprocess import Preprocess
+from camsbench.session import execute
 from camsbench.split import TorchSplit, cut
+from camsbench.store import RunFolder
 from camsbench.types import Forward, Split
 
 MASKED = ("drop", "increase", "coherency", "complexity", "adcc")
@@ -193,10 +198,10 @@ def check(row: dict[str, list[Any]], **expected: list[float]) -> None:
         assert row[name] == pytest.approx(values, abs=2e-5), name
 
 
-# Under the bilinear mask the marks of image 0 are 3·1/2 − 1 = 1/2, 5·31/32 − 1 = 123/32 and 2/4 − 1 < 0, so 4.34375, and
-# the light is 23/32 + 31/32 + 7/16 + 1/4 = 2.375 (rows 7, 11, 16, 28): 4.34375 + 2.375 − 10 = −3.28125. Of image 1 the
-# marks are 4/2 − 1 = 1 and 8·31/32 − 1 = 27/4, so 7.75, and the dark is gone,
-# 6.5/64 < 1/2: 7.75 + 2.375 − 10 = 0.125.
+# Under the bilinear mask the marks of image 0 are 3·1/2 − 1 = 1/2, 5·31/32 − 1 = 123/32 and 2/4 − 1 < 0, so 4.34375,
+# and its light is 23/32 + 31/32 + 7/16 + 1/4 = 2.375 (rows 7, 11, 16, 28): 4.34375 + 2.375 − 10 = −3.28125. Of image 1
+# the marks are 4/2 − 1 = 1 and 8·31/32 − 1 = 27/4, so 7.75, and the dark is gone, 6.5/64 < 1/2: 7.75 + 2.375 − 10 =
+# 0.125.
 SOFT = (-3.28125, 0.125)
 # Their maps, band by band, for coherency: marks + light − dark.
 AGAIN = [[1.21875, 4.8125, 0.4375, 0.25], [1.71875, 7.71875, 0.4375, 0.25]]
@@ -262,7 +267,9 @@ def test_abscam(bands: TorchSplit, pair: Tensor) -> None:
 
 def test_byun(bands: TorchSplit, pair: Tensor) -> None:
     row = measured(bands, pair, "protocol=byun")
-    bicubic = np.asarray(Image.fromarray(np.float32(FIRST)[:, None]).resize((32, 32), Image.Resampling.BICUBIC))[:, 0]
+    bicubic = np.asarray(
+        Image.fromarray(np.array(FIRST, np.float32)[:, None]).resize((32, 32), Image.Resampling.BICUBIC)
+    )[:, 0]
     light = [bicubic[i : i + 8].max() for i in range(0, 32, 8)]
     marks = [[red * bicubic[r] - 1 for red, r in zip(reds, (0, 11), strict=True)] for reds in ((3, 5), (4, 8))]
     again = [[m[0] + light[0], m[1] + light[1], light[2], light[3]] for m in marks]  # the third mark is below 1
@@ -290,6 +297,19 @@ CELLS = [
     [1, -3, -3, -3, -4, -6, -6, -6, -7, -8, -8, -8, -9, -9, -9, -9, -10],
     [-1, -8, -8, -8, -9, -12, -12, -12, -13, -14, -14, -14, -15, -9, -9, -9, -10],
 ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "literal"),
+    [  # of both images, as the tests above spell out
+        ("poppi", {"drop": [0.86010, 0], "insertion": [0.25118, 0.55642], "deletion": [0.03060, 0.00256]}),
+        ("byun", {"drop": [0.85016, 0], "insertion": [0.49216, 0.67511], "deletion": [0.04702, 0.01104]}),
+        ("abscam", {"drop": [0.89540, 0], "insertion": [0.45861, 0.80525], "deletion": [0.05333, 0.00742]}),
+        ("rise", {"drop": [0.83832, 0], "insertion": [0.47786, 0.78734], "deletion": [0.04138, 0.00220]}),
+    ],
+)
+def test_the_numbers(bands: TorchSplit, pair: Tensor, protocol: str, literal: dict[str, list[float]]) -> None:
+    check(measured(bands, pair, f"protocol={protocol}", metrics=tuple(literal)), **literal)
 
 
 @pytest.mark.parametrize(
@@ -435,3 +455,26 @@ def test_class_and_preprocessing(name: str, target: str, resize: Any) -> None:
 def test_wrong_choices(choice: str, sentence: str) -> None:
     with pytest.raises(Exception, match=sentence):
         measures(compose_config([f"metric=[{','.join(ALL)}]", choice]))
+
+
+def test_a_run_records_every_choice(tmp_path: Path) -> None:
+    overrides = [
+        "protocol=byun",
+        "method=gradcam",
+        "metric=[drop,insertion]",
+        "data.limit=2",
+        f"output={tmp_path / 'run'}",
+    ]
+    execute(compose_config(overrides))
+    folder = RunFolder(tmp_path / "run")
+    rows = folder.rows()
+    assert rows["error"].isna().all()
+    assert rows["target"].tolist() == rows["label"].tolist()
+    assert [len(y) for y in folder.curves()["y"]] == [50, 50]  # 49 cells of lite0's 7×7
+    recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["identity"]
+    chosen = {"mask.kind": "soft", "mask.space": "normalised", "drop": "relative", "resolution": "map", "version": 1}
+    assert {key: recorded[f"protocol.{key}"] for key in chosen} == chosen
+    assert recorded["preprocess.resize"] == [256, 256]
+    assert recorded["protocol.insertion.order"] == recorded["metric.insertion.order"] == "cells"
+    with pytest.raises(CamsbenchError, match=r"protocol\.mask\.space was normalised and is pixels"):
+        execute(compose_config([*overrides, "protocol.mask.space=pixels"]))

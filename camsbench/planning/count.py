@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 
 from camsbench import scoring
 from camsbench.config import explainers, limits_of, measures, saliency_rule
-from camsbench.cost import Passes, counted
+from camsbench.cost import Passes
 from camsbench.explained import Metric, explain
 from camsbench.fusion import MeanOfLayers
 from camsbench.maps import SaliencyRule
-from camsbench.microbatch import Rehearsal
 from camsbench.planning import images
+from camsbench.planning.dry import Tally
 from camsbench.planning.networks import Networks
 from camsbench.planning.speed import Speed
 from camsbench.types import Explainer, Split
@@ -97,13 +97,14 @@ def _parts(
     outside = {name: metric for name, metric in metrics.items() if name not in inside}
     parts = []
     if not own:
-        passes, budget = Passes(), Rehearsal()
-        dry = [replace(layer.dry, passes=passes, micro_batch=budget) for layer in networks.layers(cfg)]
-        parts += _count(dry, place, passes, _fused(cfg, method, dry, rule), outside, rule)
+        tally = Tally()
+        dry = [replace(layer.dry, micro_batch=tally) for layer in networks.layers(cfg)]
+        parts += _count(dry, place, tally.passes, _fused(cfg, method, dry, rule), outside, rule)
     if inside or own:
         real = networks.real(cfg)
-        with counted(*(real if cfg.model.fuse else real[place : place + 1])) as passes:
-            parts += _count(real, place, passes, _fused(cfg, method, real, rule), inside, rule)[0 if own else 1 :]
+        parts += _count(real, place, real[place].micro_batch.passes, _fused(cfg, method, real, rule), inside, rule)[
+            0 if own else 1 :
+        ]
     order = [EXPLAIN, *metrics]
     return sorted(parts, key=lambda part: order.index(part[0]))
 
@@ -123,7 +124,8 @@ def _count(
     split = splits[place]
     side = split.preprocess.crop
     x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(split.device)
-    forward = scoring.forward(split, x, None, (0,))
+    whole = (0.0, 0.0, float(side), float(side))
+    forward = replace(scoring.forward(split, x, None, (0,)), boxes=((whole,),))
     before = replace(passes)
     explained = explain(split, method, rule, forward)
     parts = [(EXPLAIN, passes - before)]

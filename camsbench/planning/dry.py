@@ -1,8 +1,8 @@
-"""A network that only counts: activations and logits of the right shape at no cost."""
+"""Networks that count what they are given: one that does nothing else, and the real one where its modules matter."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import torch
@@ -13,6 +13,38 @@ from camsbench.cost import Passes
 from camsbench.microbatch import Rehearsal
 from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit
+
+
+@dataclass
+class Tally(Rehearsal):
+    """The count of a split's passes, each for as many images as it stands for.
+
+    It sits in the place of the micro-batch, which every copy of a split shares, a randomised one too.
+    """
+
+    passes: Passes = field(default_factory=Passes)
+
+    def count(self, part: str, images: Tensor, out: Tensor) -> Tensor:
+        """Count a pass of ``images`` through the features or the head that gave ``out``, which is handed back."""
+        self.passes.watch(part, out, len(images) * self.stands_for)
+        return out
+
+
+class CountedSplit(TorchSplit):
+    """The network itself, whose loops of copies are rehearsed and whose passes are counted."""
+
+    micro_batch: Tally
+
+    @classmethod
+    def of(cls, split: TorchSplit, tally: Tally) -> CountedSplit:
+        """``split`` with another micro-batch."""
+        return cls(**{f.name: getattr(split, f.name) for f in fields(split)} | {"micro_batch": tally})
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.micro_batch.count("features", x, super().features(x))
+
+    def head(self, A: Tensor) -> Tensor:
+        return self.micro_batch.count("head", A, super().head(A))
 
 
 @dataclass(frozen=True)
@@ -30,8 +62,7 @@ class DrySplit:
     channels: int
     side: tuple[int, int]  # of the activations
     provides: frozenset[str] = frozenset({"gradient"})
-    micro_batch: Rehearsal = field(default_factory=Rehearsal)
-    passes: Passes = field(default_factory=Passes)
+    micro_batch: Tally = field(default_factory=Tally)
 
     @property
     def device(self) -> torch.device:
@@ -45,13 +76,11 @@ class DrySplit:
 
     def features(self, x: Tensor) -> Tensor:
         A = self._pattern + F.adaptive_avg_pool2d(x, self.side).mean(1, keepdim=True)  # [m,K,h,w]
-        self.passes.watch("features", A, len(x) * self.micro_batch.stands_for)
-        return A
+        return self.micro_batch.count("features", x, A)
 
     def head(self, A: Tensor) -> Tensor:
         logits = A.mean((2, 3)) @ self._weight  # a head that every method accepts, CAM too
-        self.passes.watch("head", logits, len(A) * self.micro_batch.stands_for)
-        return logits
+        return self.micro_batch.count("head", A, logits)
 
     def logits(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

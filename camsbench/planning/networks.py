@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config import networks
 from camsbench.errors import CamsbenchError
-from camsbench.microbatch import Rehearsal
-from camsbench.planning.dry import DrySplit
+from camsbench.planning.dry import CountedSplit, DrySplit, Tally
 from camsbench.planning.speed import Speed, given, measured
 from camsbench.runtime import prepare
 from camsbench.split import TorchSplit
@@ -40,7 +39,7 @@ class Networks:
             if not rate > 0:
                 raise CamsbenchError(f"--rate {name}{'=' if name else ''}{rate:g}: give passes a second, above 0")
         self._layers: dict[str, list[Layer]] = {}
-        self._loaded: tuple[str, list[TorchSplit]] = ("", [])
+        self._loaded: tuple[str, list[TorchSplit], list[CountedSplit]] = ("", [], [])
 
     def layers(self, cfg: DictConfig) -> list[Layer]:
         """Shapes and speed of a configuration's network at each of its layers."""
@@ -49,10 +48,10 @@ class Networks:
             self._layers[key] = [self._layer(split) for split in self._splits(cfg)]
         return self._layers[key]
 
-    def real(self, cfg: DictConfig) -> list[TorchSplit]:
-        """The network itself, whose loops of copies are rehearsed (see ``Rehearsal``)."""
-        budget = Rehearsal()
-        return [replace(split, micro_batch=budget) for split in self._splits(cfg)]
+    def real(self, cfg: DictConfig) -> list[CountedSplit]:
+        """The network itself at each of its layers, with one tally, which kept copies of it share."""
+        self._splits(cfg)
+        return self._loaded[2]
 
     def check_names(self) -> None:
         """Refuse rates of networks that the plan has not met."""
@@ -72,10 +71,11 @@ class Networks:
     def _splits(self, cfg: DictConfig) -> list[TorchSplit]:
         key = _key(cfg)
         if self._loaded[0] != key:
-            self._loaded = ("", [])  # two large networks need not fit at once
+            self._loaded = ("", [], [])  # two large networks need not fit at once
             drawn = OmegaConf.merge(cfg, {"model": {"weights": "random"}})
             assert isinstance(drawn, DictConfig)
-            self._loaded = (key, networks(drawn, prepare(cfg.runtime)))
+            splits, tally = networks(drawn, prepare(cfg.runtime)), Tally()
+            self._loaded = (key, splits, [CountedSplit.of(split, tally) for split in splits])
         return self._loaded[1]
 
 

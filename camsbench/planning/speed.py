@@ -83,7 +83,7 @@ def _input(split: TorchSplit, images: int) -> tuple[Tensor, Tensor]:
     """Noise images, and their activations; this pass warms up, too."""
     side = split.preprocess.crop
     noise = torch.randn(images, 3, side, side, generator=torch.Generator().manual_seed(0))
-    x = noise.to(split.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = noise.to(split.device, memory_format=torch.channels_last)
     with torch.no_grad():
         return x, split.features(x)
 
