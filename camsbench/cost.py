@@ -39,7 +39,7 @@ class Passes:
         return max(0, self.head - self.features)
 
     def watch(self, part: str, out: object, images: int) -> None:
-        """Count ``images`` that passed ``part`` (features, head, tail, or model: all of it), and ``out``'s gradients."""
+        """Count ``images`` that passed ``part`` (features, head, tail or model: all of it), and ``out``'s gradients."""
         self.features += images * (part in {"features", "model"})
         self.head += images * (part in {"head", "model"})
         self.tail += images * (part == "tail")
