@@ -35,6 +35,8 @@ def load_model(
     device: str = "auto",
     seed: int = 0,
     micro_batch: int | str = "auto",
+    fold: bool = True,
+    repack: bool = True,
 ) -> TorchSplit:
     """A network cut at its target layer. Its arithmetic is fp32: TF32 is off on CUDA, process-wide.
 
@@ -44,6 +46,8 @@ def load_model(
         layer: target layer; None takes the YAML's.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         micro_batch: perturbed copies scored together, or ``auto``.
+        fold: run with each BatchNorm folded into the convolution before it, where no gradient is taken.
+        repack: allow a second copy of VGG's first linear layer (411 MB), for ReciproCAM's closed form.
 
     Raises:
         CamsbenchError: no such network, weights or layer.
@@ -56,7 +60,8 @@ def load_model(
     chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
     set_precision("fp32")
     with torch.inference_mode(mode=False):
-        return load_splits({**spec, **chosen}, {}, device=choose_device(device), seed=seed, micro_batch=micro_batch)[0]
+        options = {"seed": seed, "micro_batch": micro_batch, "fold": fold, "repack": repack}
+        return load_splits({**spec, **chosen}, {}, device=choose_device(device), **options)[0]
 
 
 def explain(

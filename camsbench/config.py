@@ -253,6 +253,8 @@ def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
             device=runtime.device,
             seed=cfg.seed,
             micro_batch=cfg.runtime.micro_batch,
+            fold=cfg.runtime.fold,
+            repack=cfg.runtime.repack,
         )
     except (TypeError, ValueError) as error:
         raise CamsbenchError(f"model: {error}") from error

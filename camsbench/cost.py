@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
+from camsbench.folding import folded
+from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
 
 
@@ -16,12 +18,15 @@ class Passes:
     """Images passed through the features and the head, and images whose gradient was taken.
 
     ``through`` counts the gradients, among those of ``backward``, that went on from the head through the features.
+    ``tail`` counts the copies that a closed form (``camsbench.closed_forms``) takes through the layers behind the
+    head's first linear one, which ``head`` does not see.
     """
 
     features: int = 0
     head: int = 0
     backward: int = 0
     through: int = 0
+    tail: int = 0
 
     @property
     def forward(self) -> int:
@@ -34,10 +39,11 @@ class Passes:
         return max(0, self.head - self.features)
 
     def watch(self, part: str, out: object, images: int) -> None:
-        """Count ``images`` that passed ``part`` (features, head or the whole model), and the gradients of ``out``."""
-        self.features += images * (part != "head")
-        self.head += images * (part != "features")
-        if isinstance(out, Tensor) and out.requires_grad:
+        """Count ``images`` that passed ``part`` (features, head, tail or model: all of it), and ``out``'s gradients."""
+        self.features += images * (part in {"features", "model"})
+        self.head += images * (part in {"head", "model"})
+        self.tail += images * (part == "tail")
+        if part != "tail" and isinstance(out, Tensor) and out.requires_grad:
             out.register_hook(lambda _: self._back(part, images))
 
     def _back(self, part: str, images: int) -> None:
@@ -65,8 +71,13 @@ def counted(split: TorchSplit) -> Iterator[Passes]:
 
         return count
 
-    parts = {"features": split.features_graph, "head": split.head_graph, "model": split.model}
-    handles = [module.register_forward_hook(through(part)) for part, module in parts.items()]  # type: ignore[arg-type]
+    parts: list[tuple[nn.Module, str]] = [(split.model, "model")]
+    for traced, part in ((split.features_graph, "features"), (split.head_graph, "head")):
+        parts += [(module, part) for module in ({traced, folded(traced)} if split.fold else {traced})]
+    closed = linear_head(split)
+    if closed is not None and closed.rest is not None:
+        parts.append((closed.rest, "tail"))
+    handles = [module.register_forward_hook(through(part)) for module, part in parts]  # type: ignore[arg-type]
     try:
         yield passes
     finally:

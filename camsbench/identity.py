@@ -43,6 +43,7 @@ def identity(job: Job) -> dict[str, Any]:
         "target": cfg["target"],
         "seed": cfg["seed"],
         "runtime.precision": cfg["runtime"]["precision"],
+        "runtime.fold": cfg["runtime"]["fold"],
     }
     flat: dict[str, Any] = json.loads(json.dumps(_flatten(chosen)))
     return flat

@@ -25,11 +25,14 @@ def load(
     device: torch.device,
     seed: int = 0,
     micro_batch: int | str = "auto",
+    fold: bool = True,
+    repack: bool = True,
     transform: Mapping[str, Any] | None = None,
 ) -> list[TorchSplit]:
     """Build a network with its weights on ``device`` and cut it at its target layers, one split each.
 
-    ``transform`` overrides fields of the network's own preprocessing, as a protocol may.
+    ``fold`` and ``repack`` are those of ``TorchSplit``; ``transform`` overrides fields of the network's own
+    preprocessing, as a protocol may.
 
     Raises:
         CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.
@@ -44,7 +47,8 @@ def load(
     if not layers or len(set(layers)) < len(layers):
         raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
     budget = MicroBatch.of(micro_batch, device)
-    return [cut(model, layer, preprocess, name=spec.name, micro_batch=budget) for layer in layers]
+    options = {"name": spec.name, "micro_batch": budget, "fold": fold, "repack": repack}
+    return [cut(model, layer, preprocess, **options) for layer in layers]  # type: ignore[arg-type]
 
 
 def _construct(spec: ModelSpec, seed: int) -> nn.Module:

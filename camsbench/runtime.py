@@ -32,6 +32,9 @@ def prepare(node: DictConfig) -> Runtime:
     for field in ("batch_size", "block"):
         if not isinstance(node[field], int) or node[field] < 1:
             raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up")
+    for field in ("fold", "repack"):
+        if not isinstance(node[field], bool):
+            raise CamsbenchError(f"runtime.{field}={node[field]}: give true or false")
     if node.precision not in PRECISIONS:
         raise CamsbenchError(f"runtime.precision={node.precision}: choose one of {', '.join(PRECISIONS)}")
     set_precision(node.precision)

@@ -29,7 +29,7 @@ REDUCED: dict[str, dict[str, Any]] = {  # where the defaults need too many passe
 }
 
 POOLED_HEAD = {"cam"}  # for an average pool and a linear layer only: the contract cuts the network there for them
-NO_PASS = {"eigencam", "kpcacam", "fem", "fakecam", "randomcam"}  # they use what the one forward pass left
+NO_PASS = {"cam", "eigencam", "kpcacam", "fem", "fakecam", "randomcam"}  # they use what the one forward pass left
 CONTROLS = {"fakecam", "randomcam"}  # they do not look at the network
 RANDOM_COVERAGE = {"rise"}  # a constant score gives the mean of its masks, which is constant only as n grows
 

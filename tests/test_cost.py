@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camsbench import scoring
 from camsbench.cost import counted
+from camsbench.maps import normalise
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.abscam import AbsCAM
 from camsbench.methods.gradcam import GradCAM
@@ -25,7 +26,7 @@ from camsbench.types import Explainer, Forward
 
 @pytest.mark.parametrize(
     ("method", "forward", "head", "backward"),
-    [(GradCAM(), 0, 2, 2), (SmoothGradCAMpp(n=3), 6, 0, 6), (ReciproCAM(), 0, 8, 0), (ScoreCAM(), 4, 0, 0)],
+    [(GradCAM(), 0, 2, 2), (SmoothGradCAMpp(n=3), 6, 0, 6), (ReciproCAM(), 0, 0, 0), (ScoreCAM(), 4, 0, 0)],
 )
 def test_passes_of_two_images(
     method: Explainer, forward: int, head: int, backward: int, tiny: TorchSplit, tiny_x: Tensor
@@ -69,13 +70,16 @@ def test_plain_costs_every_channel_and_gives_the_same_map(
 ) -> None:
     split, base = small
     maps = method.maps(split, base) if isinstance(method, GroupCAM) else base.A
-    constant = sum(len(set(values)) == 1 for values in maps[0].flatten(1).tolist())
-    assert constant >= 2
+    spared = sum(len(set(values)) == 1 for values in maps[0].flatten(1).tolist())
+    assert spared >= 2
+    if not isinstance(method, (AblationCAM, SSCAM)):  # channels that mask alike are scored once
+        kinds = {tuple(unit) for unit in normalise(maps)[0][0].flatten(1).tolist() if any(unit)}
+        spared = masks - len(kinds)
     with counted(split) as quick:
         raw = method(split, base)
     with scoring.plain(), counted(split) as every:
         raw_plain = method(split, base)
-    assert quick.head - quick.backward == copies * (masks - constant) + once  # a gradient passes the head once itself
+    assert quick.head - quick.backward == copies * (masks - spared) + once  # a gradient passes the head once itself
     assert every.head - every.backward == copies * masks + once
     assert every.features == (0 if isinstance(method, AblationCAM) else every.head - every.backward)
     torch.testing.assert_close(raw_plain, raw, rtol=1e-4, atol=1e-6 * float(raw.abs().max()))

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench import closed_forms
 from camsbench.errors import CamsbenchError
 from camsbench.scoring import head_gradient
 from camsbench.types import About, Forward, Split
@@ -18,12 +19,16 @@ TOLERANCE = 1e-4  # of the largest gradient: rounding stays far below, a head of
 def class_weight(split: Split, forward: Forward) -> Tensor:
     """w_k^c [B,K,1,1] of the target, for a head that is y_c = b_c + Σ_k w_k^c mean(A_k).
 
-    There the gradient is w_k^c/(hw) in every cell, whatever the activations; that is checked at the activations and at
-    noise of both signs and of their scale, for every target of the batch.
+    Read off the classifier where the head is seen to have that form, and off the head's gradient elsewhere: it is then
+    w_k^c/(hw) in every cell, whatever the activations. That is checked at the activations and at noise of both signs
+    and of their scale, for every target of the batch.
 
     Raises:
         CamsbenchError: the head is no average pool and linear layer.
     """
+    known = closed_forms.class_weight(split, forward)
+    if known is not None:
+        return known
     A = forward.A
     gradient = head_gradient(split, A, forward.target)  # [B,K,h,w]
     weight = gradient.mean((2, 3), keepdim=True)
@@ -42,9 +47,9 @@ def class_weight(split: Split, forward: Forward) -> Tensor:
 class CAM:
     """CAM (Zhou et al. 2016; Byun and Lee 2024, Eq. 1): ReLU(Σ_k w_k^c A_k), w^c the classifier's own weights.
 
-    For heads of an average pool and one linear layer only. The weights are read off the head's gradient, which there is
-    w_k^c/(hw) (see ``class_weight``), so that a linear layer, a 1×1 convolution and a normalisation between them all
-    serve. torchcam applies no ReLU.
+    For heads of an average pool and one linear layer only. Where the classifier cannot be read off the head itself,
+    its gradient gives the weights (see ``class_weight``), so that a linear layer, a 1×1 convolution and a normalisation
+    between them all serve. torchcam applies no ReLU.
 
     Returns:
         Raw map [B,h,w], at least 0.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.maps import normalise, size_of, upsample
 from camsbench.microbatch import in_micro_batches
-from camsbench.scoring import score_inputs
+from camsbench.scoring import score_inputs, short_cuts
 from camsbench.types import Forward, Split
 
 MASKS = ("upsample_then_normalise", "normalise_then_upsample", "align_corners", "as_is")
@@ -18,6 +20,37 @@ MASKS = ("upsample_then_normalise", "normalise_then_upsample", "align_corners", 
 def has_range(maps: Tensor) -> Tensor:
     """Which maps [B,K,h,w] are not constant [B,K]: a constant map masks nothing and costs no pass."""
     return maps.amax((2, 3)) > maps.amin((2, 3))
+
+
+def alike(maps: Tensor, mask: str = MASKS[0]) -> Tensor:
+    """For each map of ``maps`` [B,K,h,w] the first of its image that masks alike [B,K], itself where it is the first.
+
+    Maps that are the same bit by bit once normalised mask the same (``as_is``: that are the same), so that one pass
+    scores them all. Such are the channels that fire in one cell alone, and the same one: behind EfficientNet-Lite0's
+    last ReLU6 about a tenth of those that vary.
+    """
+    images, count = maps.shape[:2]
+    place = torch.arange(images * count, device=maps.device)
+    if not short_cuts():
+        return (place % count).view(images, count)
+    unit = (maps if mask == "as_is" else normalise(maps)[0]).flatten(2).float()
+    image = torch.arange(images, device=maps.device)[:, None, None].expand(-1, count, 1)
+    _, kind = torch.cat([image, unit], 2).flatten(0, 1).unique(dim=0, return_inverse=True)
+    first = torch.full_like(place, len(place)).scatter_reduce_(0, kind, place, "amin")
+    return (first[kind] % count).view(images, count)
+
+
+def scored_once(maps: Tensor, mask: str, copies: int, score: Callable[[Tensor], Tensor]) -> Tensor:
+    """Scores [B,K·copies] of ``copies`` perturbed images a map of ``maps`` [B,K,h,w], which depend on its mask alone.
+
+    ``score(keep)`` scores those of the maps that vary, one of each kind (see ``alike``).
+    """
+    keep = has_range(maps)
+    first = alike(maps, mask)
+    own = keep & (first == torch.arange(first.shape[1], device=first.device))
+    scores = score(own.repeat_interleave(copies, 1)).unflatten(1, (-1, copies))
+    scores = scores.gather(1, first[..., None].expand_as(scores))
+    return torch.where(keep[..., None], scores, 0).flatten(1)
 
 
 def masks_of(maps: Tensor, size: tuple[int, int], mask: str = MASKS[0]) -> Tensor:
@@ -42,9 +75,9 @@ def masked_scores(
 ) -> Tensor:
     """p_c(N(U(M_k)) ⊙ x + (1 − N(U(M_k))) ⊙ substrate) for each map of ``maps`` [B,K,h,w]: [B,K].
 
-    The masks are upsampled bilinearly and normalised inside the micro-batch. Constant maps score 0. Without
-    ``substrate`` [B,3,H,W] the rest of the image is 0 in the network's normalised input space. ``mask`` is one of
-    ``MASKS``; without ``probability`` the score is the logit.
+    The masks are upsampled bilinearly and normalised inside the micro-batch. Constant maps score 0, and maps that mask
+    alike are scored once. Without ``substrate`` [B,3,H,W] the rest of the image is 0 in the network's normalised input
+    space. ``mask`` is one of ``MASKS``; without ``probability`` the score is the logit.
     """
 
     def perturb(image: Tensor, copy: Tensor) -> Tensor:
@@ -52,7 +85,9 @@ def masked_scores(
         x = forward.x[image] * masks
         return x if substrate is None else x + substrate[image] * (1 - masks)
 
-    return score_inputs(split, perturb, maps.shape[1], forward.target, has_range(maps), probability)
+    return scored_once(
+        maps, mask, 1, lambda keep: score_inputs(split, perturb, keep.shape[1], forward.target, keep, probability)
+    )
 
 
 def upsampled_range(split: Split, forward: Forward, maps: Tensor) -> tuple[Tensor, Tensor]:

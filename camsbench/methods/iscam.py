@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from camsbench.maps import size_of
-from camsbench.methods.channelwise import has_range, masks_of
+from camsbench.methods.channelwise import MASKS, masks_of, scored_once
 from camsbench.scoring import score_inputs
 from camsbench.types import About, Forward, Split
 
@@ -44,7 +44,8 @@ class ISCAM:
             share = (copy % self.n + 1) / self.n  # [m]
             return share[:, None, None, None] * masks_of(A[image, copy // self.n], size) * forward.x[image]
 
-        keep = has_range(A).repeat_interleave(self.n, 1)  # [B,K·n]
-        scores = score_inputs(split, perturb, keep.shape[1], forward.target, keep)
+        scores = scored_once(
+            A, MASKS[0], self.n, lambda keep: score_inputs(split, perturb, keep.shape[1], forward.target, keep)
+        )  # [B,K·n]
         weight = scores.unflatten(1, (-1, self.n)).mean(2)[:, :, None, None]
         return (weight * A).sum(1).relu()

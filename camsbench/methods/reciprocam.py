@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.closed_forms import cell_scores
 from camsbench.scoring import score_features
 from camsbench.types import About, Forward, Split
 
@@ -33,6 +34,9 @@ def spatial_masks(height: int, width: int, mask: str, like: Tensor) -> Tensor:
 class ReciproCAM:
     """ReciproCAM (Byun and Lee 2024, Eq. 5-7): y_n = score of the head when only cell n of the activations is left.
 
+    Behind an average pool, or VGG's max pool, and a linear layer the scores have a closed form, which is taken
+    (``camsbench.closed_forms``); other heads are passed once a cell.
+
     Args:
         mask: ``cell`` keeps A at the one cell, as the paper says; ``gaussian`` spreads it over the 3×3 cells around,
             as the authors' evaluation script does.
@@ -56,6 +60,9 @@ class ReciproCAM:
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         height, width = forward.A.shape[2:]
         masks = spatial_masks(height, width, self.mask, forward.A)  # [N,h,w]
+        closed = cell_scores(split, forward, masks, self.score == "softmax")
+        if closed is not None:
+            return closed.view(-1, height, width)
         cells = forward.A.flatten(2)  # [B,K,N]
 
         def perturb(image: Tensor, cell: Tensor) -> Tensor:

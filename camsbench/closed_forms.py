@@ -1,0 +1,114 @@
+"""Scores of perturbed activations without passes of the head, where the head's form allows it (``camsbench.heads``).
+
+Exact, up to rounding: no approximation is made. Each function gives None where it does not apply, and under
+``scoring.plain``; the caller then passes every copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from camsbench.heads import LinearHead, linear_head
+from camsbench.microbatch import in_micro_batches
+from camsbench.types import Forward, Split
+
+
+def class_weight(split: Split, forward: Forward) -> Tensor | None:
+    """w_k^c [B,K,1,1] of the target in a head y_c = b_c + Σ_k w_k^c mean(A_k)."""
+    head = linear_head(split)
+    if head is None or head.rest is not None or not head.signed:
+        return None
+    height, width = forward.A.shape[2:]
+    share = _shares(head, torch.eye(height * width).view(-1, height, width))
+    if share.shape[1] > 1 or not torch.allclose(share, torch.full_like(share, 1 / (height * width))):
+        return None
+    return head.linear.weight.detach()[forward.target][:, :, None, None]
+
+
+@torch.inference_mode()
+def cell_scores(split: Split, forward: Forward, masks: Tensor, probability: bool) -> Tensor | None:
+    """Target's score [B,N] of the activations A_n·M_n: those of cell n alone, spread by ``masks`` [N,h,w] ≥ 0.
+
+    The head's first layer is linear in A_n: with W places behind the pooling it is Σ_w pool(M_n)_w (W_w A_n) + b, so
+    that a cell costs the few slices W_w that its mask reaches instead of the whole layer; the layers behind it run for
+    every cell. For an average pool and a linear layer that is a 1×1 convolution of the classifier.
+    """
+    head = linear_head(split)
+    if head is None:
+        return None
+    A = forward.A.relu() if head.rectified else forward.A
+    share = _shares(head, masks)  # [N,W]
+    if share.shape[1] > 1 and not getattr(split, "repack", True):
+        return None
+    if not (head.signed or head.rectified) and (A < 0).any():
+        return None
+
+    def work(chunk: slice) -> Tensor:
+        cells, target = A[chunk].flatten(2).transpose(1, 2), forward.target[chunk]  # [m,N,K]
+        if head.rest is None and not probability and share.shape[1] == 1:
+            linear = head.linear
+            only = torch.einsum("mnk,mk->mn", cells, linear.weight[target]) * share[:, 0].to(cells)
+            return only if linear.bias is None else only + linear.bias[target, None]
+        return _target_scores(head, _first_layer(head, cells, share), target, probability)
+
+    return in_micro_batches(split.micro_batch, len(A), work)
+
+
+@torch.inference_mode()
+def channel_drops(split: Split, forward: Forward, keep: Tensor) -> Tensor | None:
+    """What the target's logit loses [B,K] with channel k set to 0, for the channels in ``keep`` [B,K]; 0 for others.
+
+    Channel k reaches the head's first linear layer by the W inputs of its pooling alone: that layer's output without k
+    is the full one less their share. Where it gives the logits, the loss is w_k·pool(A_k).
+    """
+    head = linear_head(split)
+    if head is None:
+        return None
+
+    def work(chunk: slice) -> Tensor:
+        pooled, target, alive = head.pooled(forward.A[chunk]), forward.target[chunk], keep[chunk]  # [m,K,W]
+        weight = head.weight(pooled.shape[1])  # [O,K,W]
+        if head.rest is None:
+            return torch.where(alive, (weight[target] * pooled).sum(2), 0)
+        share = torch.bmm(pooled.transpose(0, 1), weight.permute(1, 2, 0)).transpose(0, 1)  # [m,K,O]
+        image, channel = alive.nonzero(as_tuple=True)
+        without = head.linear(pooled.flatten(1))[image] - share[image, channel]  # [n,O]
+        drops = torch.zeros_like(pooled[:, :, 0])
+        if len(image):
+            y = forward.logits[chunk].gather(1, target[:, None])[image, 0]
+            drops[image, channel] = y - head.rest(without).gather(1, target[image, None]).squeeze(1)
+        return drops
+
+    return in_micro_batches(split.micro_batch, len(forward.A), work)
+
+
+def _shares(head: LinearHead, masks: Tensor) -> Tensor:
+    """What of each mask [N,h,w] reaches each place [N,W], on the host: the pooling has no weights."""
+    return head.pooled(masks.cpu()[None])[0]
+
+
+def _first_layer(head: LinearHead, cells: Tensor, share: Tensor) -> Tensor:
+    """Outputs [m,N,O] of the first linear layer for each cell [m,N,K], which reaches place w by ``share`` [N,W]."""
+    images, count, channels = cells.shape
+    if share.shape[1] == 1:
+        return F.linear(cells * share.to(cells), head.linear.weight, head.linear.bias)
+    most = int((share > 0).sum(0).max())
+    factor, index = (t.to(cells.device) for t in share.T.topk(most))  # [W,most]: the cells that reach each place
+    slices = head.slices(channels)  # [W,O,K]
+    reaching = cells[:, index] * factor[None, :, :, None]  # [m,W,most,K]
+    out = torch.bmm(reaching.transpose(0, 1).reshape(len(slices), -1, channels), slices.transpose(1, 2))
+    out = out.view(len(slices), images, most, -1).transpose(0, 1).flatten(1, 2)  # [m,W·most,O]
+    start = out.new_zeros(1) if head.linear.bias is None else head.linear.bias
+    return start.expand(images, count, out.shape[2]).clone().index_add_(1, index.flatten(), out)
+
+
+def _target_scores(head: LinearHead, first: Tensor, target: Tensor, probability: bool) -> Tensor:
+    """The target's score [m,N] of the first layer's outputs [m,N,O]."""
+    rest: Callable[[Tensor], Tensor] | None = head.rest
+    logits = (first if rest is None else rest(first.flatten(0, 1)).view(*first.shape[:2], -1)).float()
+    chosen = logits.gather(2, target[:, None, None].expand(-1, first.shape[1], 1)).squeeze(2)
+    return (chosen - logits.logsumexp(2)).exp() if probability else chosen
