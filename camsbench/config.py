@@ -14,7 +14,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from camsbench import data, models
+from camsbench import backends, data, models
+from camsbench.backends.exported import ExportedSplit
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Metric
 from camsbench.fusion import MeanOfLayers
@@ -36,7 +37,7 @@ class Job:
     """Everything that a run needs, checked and built."""
 
     config: DictConfig
-    splits: list[TorchSplit]  # one a layer
+    splits: Sequence[TorchSplit | ExportedSplit]  # one a layer
     records: list[data.Record]
     methods: dict[str, Explainer]
     metrics: dict[str, Metric]
@@ -49,7 +50,7 @@ class Job:
     runtime: Runtime
 
     @property
-    def split(self) -> TorchSplit:
+    def split(self) -> TorchSplit | ExportedSplit:
         """The network, whatever the layer."""
         return self.splits[0]
 
@@ -100,9 +101,10 @@ def build(cfg: DictConfig) -> Job:
         raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
     rule = _make("protocol.saliency", SaliencyRule, cfg.protocol.saliency)
     records = _records(cfg.data)
-    splits = _splits(cfg, runtime)
+    check_needs(methods, backends.provides(runtime.backend))
+    cuts = _splits(cfg, runtime)
+    splits = backends.on(runtime.backend, cuts, runtime.cache)
     split = splits[0]
-    check_needs(methods, split.provides)
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(split, layer="+".join(s.layer for s in splits))]
@@ -141,7 +143,8 @@ def check_needs(methods: Mapping[str, Explainer], provides: frozenset[str]) -> N
         lacking = sorted(method.needs - provides)
         if lacking:
             raise CamsbenchError(
-                f"method={name} needs a {' and '.join(lacking)}, which this split does not provide: take another method"
+                f"method={name} needs a {' and '.join(lacking)}, which this split does not provide: "
+                "use runtime.backend=torch, or another method"
             )
 
 

@@ -11,6 +11,7 @@ from camsbench import graph
 from camsbench.errors import CamsbenchError
 from camsbench.microbatch import MicroBatch
 from camsbench.preprocess import Preprocess
+from camsbench.weights import weight_hash
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,18 @@ class TorchSplit:
     preprocess: Preprocess
     micro_batch: MicroBatch
     provides: frozenset[str] = frozenset({"gradient", "modules"})
+    memory_format: torch.memory_format = torch.channels_last
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    @property
+    def weight_hash(self) -> str:
+        return weight_hash(self.model)
+
     def features(self, x: Tensor) -> Tensor:
-        return self.features_graph(x.contiguous(memory_format=torch.channels_last))
+        return self.features_graph(x.contiguous(memory_format=self.memory_format))
 
     def head(self, A: Tensor) -> Tensor:
         return self.head_graph(A)
