@@ -75,7 +75,7 @@ class Export:
     def _export(self, module: nn.Module, example: Tensor, path: Path) -> None:
         try:
             torch.onnx.export(
-                module.eval(),
+                module,
                 (example,),
                 path,
                 dynamo=True,
