@@ -5,26 +5,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, overload
 
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from camsbench import backends, scoring
 from camsbench import explained as explaining
-from camsbench import scoring
+from camsbench.backends.exported import ExportedSplit
 from camsbench.boxes import checked
 from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, Metric
 from camsbench.maps import SaliencyRule, size_of
 from camsbench.noise import stream_seeds
-from camsbench.runtime import choose_device, set_precision
+from camsbench.runtime import set_precision
 from camsbench.split import TorchSplit
 from camsbench.types import Explainer, Split
 
 Target = Tensor | Sequence[int] | int | None
+
+
+@overload
+def load_model(
+    name: str = ...,
+    weights: str | None = ...,
+    layer: str | None = ...,
+    *,
+    device: str = ...,
+    seed: int = ...,
+    micro_batch: int | str = ...,
+    fold: bool = ...,
+    repack: bool = ...,
+    backend: Literal["torch"] = ...,
+) -> TorchSplit: ...
+
+
+@overload
+def load_model(
+    name: str = ...,
+    weights: str | None = ...,
+    layer: str | None = ...,
+    *,
+    device: str = ...,
+    seed: int = ...,
+    micro_batch: int | str = ...,
+    fold: bool = ...,
+    repack: bool = ...,
+    backend: str,
+    cache: str | Path | None = ...,
+) -> TorchSplit | ExportedSplit: ...
 
 
 def load_model(
@@ -37,7 +70,9 @@ def load_model(
     micro_batch: int | str = "auto",
     fold: bool = True,
     repack: bool = True,
-) -> TorchSplit:
+    backend: str = "torch",
+    cache: str | Path | None = None,
+) -> TorchSplit | ExportedSplit:
     """A network cut at its target layer. Its arithmetic is fp32: TF32 is off on CUDA, process-wide.
 
     Args:
@@ -48,9 +83,11 @@ def load_model(
         micro_batch: perturbed copies scored together, or ``auto``.
         fold: run with each BatchNorm folded into the convolution before it, where no gradient is taken.
         repack: allow a second copy of VGG's first linear layer (411 MB), for ReciproCAM's closed form.
+        backend: ``torch``; or ``onnxruntime`` or ``openvino``, on the processor and for methods without gradients.
+        cache: where exported networks are kept; None takes the user's cache folder.
 
     Raises:
-        CamsbenchError: no such network, weights or layer.
+        CamsbenchError: no such network, weights, layer or backend, or a network that cannot be exported.
     """
     group, _, rest = name.partition("/")
     overrides = [f"model={group}", *([f"model.name={rest}"] if rest else [])]
@@ -61,7 +98,8 @@ def load_model(
     set_precision("fp32")
     with torch.inference_mode(mode=False):
         options = {"seed": seed, "micro_batch": micro_batch, "fold": fold, "repack": repack}
-        return load_splits({**spec, **chosen}, {}, device=choose_device(device), **options)[0]
+        cuts = load_splits({**spec, **chosen}, {}, device=backends.place(backend, device), **options)[:1]
+        return backends.on(backend, cuts, Path(cache).expanduser() if cache else None)[0]
 
 
 def explain(

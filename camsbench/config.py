@@ -14,7 +14,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from camsbench import data, models
+from camsbench import backends, data, models
+from camsbench.backends.exported import ExportedSplit
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Metric
 from camsbench.fusion import MeanOfLayers
@@ -38,7 +39,7 @@ class Job:
     """Everything that a run needs, checked and built."""
 
     config: DictConfig
-    splits: list[TorchSplit]  # one a layer
+    splits: Sequence[TorchSplit | ExportedSplit]  # one a layer
     records: list[data.Record]
     methods: dict[str, Explainer]
     metrics: dict[str, Metric]
@@ -51,7 +52,7 @@ class Job:
     runtime: Runtime
 
     @property
-    def split(self) -> TorchSplit:
+    def split(self) -> TorchSplit | ExportedSplit:
         """The network, whatever the layer."""
         return self.splits[0]
 
@@ -103,10 +104,11 @@ def build(cfg: DictConfig) -> Job:
     rule = saliency_rule(cfg)
     records = images_of(cfg.data)
     data.check_boxes(records, [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())])
-    splits = networks(cfg, runtime)
+    provided = backends.provides(runtime.backend)
+    check_needs(methods, provided)
+    check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), "metric")
+    splits = backends.on(runtime.backend, networks(cfg, runtime), runtime.cache)
     split = splits[0]
-    check_needs(methods, split.provides)
-    check_needs(metrics, split.provides if cfg.model.fuse is None else frozenset(), "metric")
     for metric in metrics.values():
         if hasattr(metric, "labels"):
             metric.labels(split)  # sanity checks: refuses the name of a layer that the network does not have
@@ -153,7 +155,8 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
         lacking = [NEEDS.get(need, need) for need in sorted(needs - provides)]
         if lacking:
             raise CamsbenchError(
-                f"{group}={name} needs {' and '.join(lacking)}, which this split does not provide: take another {group}"
+                f"{group}={name} needs {' and '.join(lacking)}, which this split does not provide: "
+                f"use runtime.backend=torch, or another {group}"
             )
 
 

@@ -16,9 +16,20 @@ from omegaconf import OmegaConf
 
 import camsbench
 from camsbench.config import PACKAGE, SELECTION, Job
-from camsbench.weights import weight_hash
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas", "pyarrow", "pillow", "hydra-core")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "hydra-core",
+    "onnxruntime",
+    "openvino",
+)
 
 
 def identity(job: Job) -> dict[str, Any]:
@@ -33,7 +44,7 @@ def identity(job: Job) -> dict[str, Any]:
         "model": {
             "name": job.split.name,
             "layer": [split.layer for split in job.splits],
-            "weight_hash": weight_hash(job.split.model),
+            "weight_hash": job.split.weight_hash,
         },
         "preprocess": vars(job.split.preprocess),
         "data": {key: value for key, value in cfg["data"].items() if key not in not_identity},
@@ -44,6 +55,7 @@ def identity(job: Job) -> dict[str, Any]:
         "seed": cfg["seed"],
         "runtime.precision": cfg["runtime"]["precision"],
         "runtime.fold": cfg["runtime"]["fold"],
+        "runtime.backend": job.runtime.backend,
     }
     flat: dict[str, Any] = json.loads(json.dumps(_flatten(chosen)))
     return flat

@@ -102,5 +102,4 @@ def base_forward(job: Job, split: Split, pixels: Tensor, records: Sequence[Recor
     if job.target != "predicted":
         classes = [r.label if job.target == "label" else int(job.target) for r in records]
         target = torch.tensor(classes, device=x.device)
-    x = x.contiguous(memory_format=torch.channels_last)
     return scoring.forward(split, x, target, stream_seeds(job.seed, (r.image_id for r in records)))

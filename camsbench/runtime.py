@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
 
+from camsbench import backends
 from camsbench.errors import CamsbenchError
 from camsbench.loader import worker_count
 
@@ -21,6 +23,8 @@ class Runtime:
     batch_size: int
     block: int
     workers: int
+    backend: str
+    cache: Path | None  # None: the user's cache folder
 
 
 def prepare(node: DictConfig) -> Runtime:
@@ -38,28 +42,17 @@ def prepare(node: DictConfig) -> Runtime:
     if node.precision not in PRECISIONS:
         raise CamsbenchError(f"runtime.precision={node.precision}: choose one of {', '.join(PRECISIONS)}")
     set_precision(node.precision)
-    return Runtime(choose_device(node.device), node.batch_size, node.block, worker_count(node.workers))
+    return Runtime(
+        device=backends.place(node.backend, node.device),
+        batch_size=node.batch_size,
+        block=node.block,
+        workers=worker_count(node.workers),
+        backend=node.backend,
+        cache=Path(node.cache).expanduser() if node.cache else None,
+    )
 
 
 def set_precision(precision: str) -> None:
     """``fp32`` turns TF32 off in CUDA's convolutions (where PyTorch has it on) and products, ``tf32`` on."""
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-
-
-def choose_device(device: str) -> torch.device:
-    """From ``runtime.device``: ``auto`` takes CUDA where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in {"cpu", "cuda"}:
-        raise CamsbenchError(f"runtime.device={device}: give auto, cpu, cuda or cuda:N")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise CamsbenchError(
-            f"runtime.device={device}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; "
-            "use runtime.device=cpu"
-        )
-    return chosen

@@ -44,6 +44,7 @@ def short_cuts() -> bool:
 
 def forward(split: Split, x: Tensor, target: Tensor | None, seeds: tuple[int, ...]) -> Forward:
     """One pass for a batch: activations, logits, and the predicted class where ``target`` [B] is None."""
+    x = x.contiguous(memory_format=split.memory_format)  # perturbed copies take it over
     with torch.no_grad():  # not inference mode: a gradient through the head may follow
         A = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.features(x[chunk]))
         logits = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.head(A[chunk]))

@@ -12,6 +12,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.folding import folded
 from camsbench.microbatch import MicroBatch
 from camsbench.preprocess import Preprocess
+from camsbench.weights import weight_hash
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,18 @@ class TorchSplit:
     provides: frozenset[str] = frozenset({"gradient", "modules"})
     fold: bool = False
     repack: bool = True
+    memory_format: torch.memory_format = torch.channels_last
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    @property
+    def weight_hash(self) -> str:
+        return weight_hash(self.model)
+
     def features(self, x: Tensor) -> Tensor:
-        return self._ready(self.features_graph)(x.contiguous(memory_format=torch.channels_last))
+        return self._ready(self.features_graph)(x.contiguous(memory_format=self.memory_format))
 
     def head(self, A: Tensor) -> Tensor:
         return self._ready(self.head_graph)(A)

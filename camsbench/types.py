@@ -34,6 +34,10 @@ class Split(Protocol):
     def preprocess(self) -> Preprocess: ...
     @property
     def micro_batch(self) -> MicroBatch: ...
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout of images that costs ``features`` and ``logits`` no copy."""
+        ...
 
     def features(self, x: Tensor) -> Tensor:
         """Activations A [B,K,h,w] of the target layer for normalised images ``x`` [B,3,H,W]."""

@@ -1,0 +1,72 @@
+"""Where the network runs: PyTorch itself, or its exported graphs on ONNX Runtime or OpenVINO."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from camsbench.backends.export import Export, agreement
+from camsbench.backends.exported import Compile, ExportedSplit
+from camsbench.device import choose_device
+from camsbench.errors import CamsbenchError
+from camsbench.split import TorchSplit
+
+BACKENDS = {"torch": "", "onnxruntime": "onnx", "openvino": "openvino"}  # and the extra that installs it
+PROVIDES = {"torch": frozenset({"gradient", "modules"})}
+
+
+def provides(backend: str) -> frozenset[str]:
+    """What a backend's splits can do beside their three calls (see ``camsbench.types.Split``)."""
+    return PROVIDES.get(backend, frozenset())
+
+
+def place(backend: str, device: str) -> torch.device:
+    """The device of a backend, from ``runtime.device``.
+
+    Raises:
+        CamsbenchError: the backend is unknown or not installed, or the device is not there or not for it.
+    """
+    if backend not in BACKENDS:
+        raise CamsbenchError(f"runtime.backend={backend}: choose one of {', '.join(BACKENDS)}")
+    if backend == "torch":
+        return choose_device(device)
+    lacking = [name for name in ("onnx", "onnxscript", backend) if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise CamsbenchError(
+            f"runtime.backend={backend}: the Python package {lacking[0]} is not installed; "
+            f"pip install 'camsbench[{BACKENDS[backend]}]', or use runtime.backend=torch"
+        )
+    if device not in {"auto", "cpu"}:
+        raise CamsbenchError(
+            f"runtime.device={device}: runtime.backend={backend} runs on the processor; use runtime.device=cpu, "
+            "or runtime.backend=torch"
+        )
+    return torch.device("cpu")
+
+
+def on(backend: str, splits: Sequence[TorchSplit], cache: Path | None = None) -> Sequence[TorchSplit | ExportedSplit]:
+    """The same network, cut at the same layers, on a backend; the whole network is exported and compiled once.
+
+    What is exported stays in ``cache`` (None: the user's cache folder) for the next time. Features, head and whole
+    network are compared with PyTorch each time, for batches of 1 and 3 images.
+
+    Raises:
+        CamsbenchError: the network cannot be exported, or its graphs do not agree with PyTorch.
+    """
+    if backend == "torch":
+        return splits
+    compile_graph: Compile = importlib.import_module(f"camsbench.backends.{backend}").compile_graph
+    exports = [Export.of(split, cache) for split in splits]
+    with torch.inference_mode():
+        whole = compile_graph(exports[0].whole())
+        made = [
+            ExportedSplit.of(split, compile_graph(export.features()), compile_graph(export.head()), whole)
+            for split, export in zip(splits, exports, strict=True)
+        ]
+        for split, exported in zip(splits, made, strict=True):
+            agreement(split, exported, f"runtime.backend={backend}")
+    return made

@@ -1,0 +1,142 @@
+"""A split as ONNX graphs on disk: features, head and the whole network, each exported once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from camsbench.errors import CamsbenchError
+from camsbench.split import TorchSplit
+from camsbench.types import Split
+
+LAYOUT = 1  # raise it when what is exported changes
+TOLERANCE = 1e-4  # of the largest value: other kernels round otherwise, by about 1e-6
+
+
+@dataclass(frozen=True)
+class Export:
+    """The ONNX files of a split in a folder of their own; each has one input ``x`` [batch,...] and one output ``y``."""
+
+    split: TorchSplit
+    folder: Path
+
+    @classmethod
+    def of(cls, split: TorchSplit, cache: Path | None = None) -> Export:
+        """The files' place in ``cache``: keyed on weights, both graphs, the image's size and the exporter's version."""
+        exporter = [f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript")]
+        graphs = [re.sub("0x[0-9a-f]+", "", str(part)) for part in (split.features_graph, split.head_graph)]
+        key = "\n".join([str(LAYOUT), split.weight_hash, str(split.preprocess.crop), *exporter, *graphs])
+        readable = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{split.name}-{split.layer}")
+        return cls(split, (cache or user_cache()) / f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:12]}")
+
+    def features(self) -> Path:
+        """x [B,3,H,W] -> A [B,K,h,w]."""
+        return self._written("features", lambda path: self._export(self.split.features_graph, self._x, path))
+
+    def head(self) -> Path:
+        """A [B,K,h,w] -> logits [B,C]."""
+
+        def export(path: Path) -> None:
+            with torch.no_grad():
+                A = self.split.features(self._x)
+            self._export(self.split.head_graph, A.contiguous(), path)
+
+        return self._written("head", export)
+
+    def whole(self) -> Path:
+        """x [B,3,H,W] -> logits [B,C]: the other two, joined."""
+        return self._written("whole", lambda path: _join(self.features(), self.head(), path))
+
+    @property
+    def _x(self) -> Tensor:
+        return noise(2, self.split.preprocess.crop)  # two images: an exporter may take a batch of one for a constant
+
+    def _written(self, part: str, write: Callable[[Path], None]) -> Path:
+        path = self.folder / f"{part}.onnx"
+        if not path.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+            try:
+                write(unfinished)
+                unfinished.replace(path)  # whole or not at all, whoever else writes it
+            finally:
+                unfinished.unlink(missing_ok=True)
+        return path
+
+    def _export(self, module: nn.Module, example: Tensor, path: Path) -> None:
+        try:
+            torch.onnx.export(
+                module,
+                (example,),
+                path,
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=["x"],
+                output_names=["y"],
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises many kinds
+            raise CamsbenchError(
+                f"{self.split.name} at layer '{self.split.layer}' cannot be exported to ONNX "
+                f"({type(error).__name__}: {str(error).strip().splitlines()[0]}): use runtime.backend=torch"
+            ) from error
+
+
+def _join(features: Path, head: Path, path: Path) -> None:
+    import onnx
+    import onnx.compose
+
+    first = onnx.compose.add_prefix(onnx.load(features), "features/", rename_inputs=False)
+    second = onnx.compose.add_prefix(onnx.load(head), "head/", rename_outputs=False)
+    joined = onnx.compose.merge_models(first, second, io_map=[("features/y", "head/x")])
+    onnx.save(joined, path)
+
+
+def user_cache() -> Path:
+    """Where this platform keeps what programs may write again."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "camsbench"
+
+
+def noise(images: int, side: int) -> Tensor:
+    """Seeded images [B,3,H,W] of noise."""
+    return torch.randn(images, 3, side, side, generator=torch.Generator().manual_seed(images))
+
+
+def agreement(split: TorchSplit, exported: Split, option: str) -> None:
+    """Compare the three calls of two splits at batches of 1 and 3 images; they may differ by 1e-4 of the largest value.
+
+    Raises:
+        CamsbenchError: they differ by more.
+    """
+    for images in (1, 3):
+        x = noise(images, split.preprocess.crop)
+        A = split.features(x)
+        logits = split.head(A)
+        pairs = {
+            "features": (exported.features(x), A),
+            "head": (exported.head(A), logits),
+            "whole network": (exported.logits(x), logits),
+        }
+        for part, (theirs, ours) in pairs.items():
+            difference, largest = (theirs - ours).abs().max(), ours.abs().max()
+            if not difference <= TOLERANCE * largest:  # also where it is NaN
+                raise CamsbenchError(
+                    f"{option}: the exported {part} of {split.name} at layer '{split.layer}' differs from PyTorch by "
+                    f"{difference:.2g} (largest value {largest:.2g}): use runtime.backend=torch"
+                )

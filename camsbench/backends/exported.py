@@ -1,0 +1,62 @@
+"""A split whose parts are exported graphs: forward passes only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from camsbench.microbatch import MicroBatch
+from camsbench.preprocess import Preprocess
+from camsbench.split import TorchSplit
+
+Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
+Compile = Callable[[Path], Graph]
+
+
+@dataclass(frozen=True)
+class ExportedSplit:
+    """A classifier cut at ``layer`` (see ``camsbench.types.Split``) that runs without PyTorch, so without gradients."""
+
+    name: str
+    layer: str
+    features_graph: Graph
+    head_graph: Graph
+    whole_graph: Graph
+    num_classes: int
+    preprocess: Preprocess
+    micro_batch: MicroBatch
+    weight_hash: str
+    provides: frozenset[str] = frozenset()
+    memory_format: torch.memory_format = torch.contiguous_format
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    @classmethod
+    def of(cls, split: TorchSplit, features: Graph, head: Graph, whole: Graph) -> ExportedSplit:
+        """The exported twin of ``split``."""
+        return cls(
+            name=split.name,
+            layer=split.layer,
+            features_graph=features,
+            head_graph=head,
+            whole_graph=whole,
+            num_classes=split.num_classes,
+            preprocess=split.preprocess,
+            micro_batch=split.micro_batch,
+            weight_hash=split.weight_hash,
+        )
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.features_graph(x)
+
+    def head(self, A: Tensor) -> Tensor:
+        return self.head_graph(A)
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.whole_graph(x)
