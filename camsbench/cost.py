@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
+from camsbench.backends.exported import ExportedSplit
 from camsbench.folding import folded
 from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
@@ -61,25 +62,35 @@ class Passes:
 
 
 @contextmanager
-def counted(split: TorchSplit) -> Iterator[Passes]:
-    """Count the passes of ``split`` inside the block, the uncut model's too."""
+def counted(*splits: TorchSplit | ExportedSplit) -> Iterator[Passes]:
+    """Count the passes of a network inside the block, whatever layers it is cut at, and the uncut model's too."""
     passes = Passes()
+    with ExitStack() as stack:
+        for split in splits:
+            if isinstance(split, ExportedSplit):
+                watch = _watcher(passes)
+                split.watchers.append(watch)
+                stack.callback(split.watchers.remove, watch)
+        hooked = {module: part for split in splits if isinstance(split, TorchSplit) for module, part in _parts(split)}
+        for module, part in hooked.items():  # each module once: several layers share the model
+            stack.callback(module.register_forward_hook(_hook(passes, part)).remove)
+        yield passes
 
-    def through(part: str) -> object:
-        def count(module: nn.Module, args: tuple[Tensor, ...], out: object) -> None:
-            passes.watch(part, out, len(args[0]))
 
-        return count
-
-    parts: list[tuple[nn.Module, str]] = [(split.model, "model")]
+def _parts(split: TorchSplit) -> Iterator[tuple[nn.Module, str]]:
+    yield split.model, "model"
     for traced, part in ((split.features_graph, "features"), (split.head_graph, "head")):
-        parts += [(module, part) for module in ({traced, folded(traced)} if split.fold else {traced})]
+        yield traced, part
+        if split.fold:
+            yield folded(traced), part
     closed = linear_head(split)
     if closed is not None and closed.rest is not None:
-        parts.append((closed.rest, "tail"))
-    handles = [module.register_forward_hook(through(part)) for module, part in parts]  # type: ignore[arg-type]
-    try:
-        yield passes
-    finally:
-        for handle in handles:
-            handle.remove()
+        yield closed.rest, "tail"
+
+
+def _hook(passes: Passes, part: str) -> Callable[[nn.Module, tuple[Tensor, ...], object], None]:
+    return lambda module, args, out: passes.watch(part, out, len(args[0]))
+
+
+def _watcher(passes: Passes) -> Callable[[str, int], None]:
+    return lambda part, images: passes.watch(part, None, images)

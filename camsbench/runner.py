@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from camsbench import scoring
+from camsbench.accounting import Account, accounted
 from camsbench.config import Job
 from camsbench.data import Record
 from camsbench.explained import Explained, explain
@@ -25,11 +26,12 @@ from camsbench.types import Forward, Split
 log = logging.getLogger(__name__)
 
 
-def run(job: Job, folder: RunFolder) -> None:
+def run(job: Job, folder: RunFolder) -> Account:
     """Do what is pending, a block of images a part."""
     todo = pending(job, folder)
     maps = MapFolder(folder.path / "maps", job.gallery)
-    with tqdm(total=todo.maps, unit="map", disable=None, desc=job.split.name) as bar:
+    bar = tqdm(total=todo.maps, unit="map", disable=None, desc=job.split.name)
+    with accounted(job) as account, bar:
         for block in _blocks(job, todo):
             rows, curves = [], []
             for batch in block:
@@ -38,7 +40,9 @@ def run(job: Job, folder: RunFolder) -> None:
                     curves.extend(made.curves)
                     bar.update(len(made.rows))
             folder.write_part(rows, job.columns, curves)
+            account.images += len({row["image_id"] for row in rows})
     _draw_missing(job, folder, maps)
+    return account
 
 
 def _draw_missing(job: Job, folder: RunFolder, maps: MapFolder) -> None:

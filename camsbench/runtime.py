@@ -23,6 +23,7 @@ class Runtime:
     batch_size: int
     block: int
     workers: int
+    bare: int  # how often a bare pass is timed after a run
     backend: str
     cache: Path | None  # None: the user's cache folder
 
@@ -39,6 +40,8 @@ def prepare(node: DictConfig) -> Runtime:
     for field in ("fold", "repack"):
         if not isinstance(node[field], bool):
             raise CamsbenchError(f"runtime.{field}={node[field]}: give true or false")
+    if not isinstance(node.bare, int) or node.bare < 0:
+        raise CamsbenchError(f"runtime.bare={node.bare}: give a number of repeats, or 0 to leave the measurement out")
     if node.precision not in PRECISIONS:
         raise CamsbenchError(f"runtime.precision={node.precision}: choose one of {', '.join(PRECISIONS)}")
     set_precision(node.precision)
@@ -47,6 +50,7 @@ def prepare(node: DictConfig) -> Runtime:
         batch_size=node.batch_size,
         block=node.block,
         workers=worker_count(node.workers),
+        bare=node.bare,
         backend=node.backend,
         cache=Path(node.cache).expanduser() if node.cache else None,
     )

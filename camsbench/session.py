@@ -11,6 +11,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench import identity, tables
+from camsbench.accounting import Account
 from camsbench.allocator import keep_freed_memory
 from camsbench.config import Job, build
 from camsbench.controls import with_controls
@@ -55,8 +56,9 @@ def execute(cfg: DictConfig) -> Outcome:
         folder.write_manifest(job.records)
         if cfg.retry:
             folder.forget_errors()
-        run(job, folder)
-        return _report(job, folder)
+        account = run(job, folder)
+        folder.account(account.record())
+        return _report(job, folder, account)
 
 
 def _name(job: Job, same: dict[str, object]) -> str:
@@ -67,7 +69,7 @@ def _name(job: Job, same: dict[str, object]) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', readable)}-{identity.short_hash(same)}"
 
 
-def _report(job: Job, folder: RunFolder) -> Outcome:
+def _report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     rows = folder.rows()
     rows = rows[rows["image_id"].isin({record.image_id for record in job.records})]  # an earlier session had others
     order = {name: i for i, name in enumerate(job.methods)}
@@ -79,6 +81,8 @@ def _report(job: Job, folder: RunFolder) -> Outcome:
         "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)])
         + "\n"
     )
+    if account.images:
+        text += f"\n{account.sentence()}\n"
     if (moved := spread_of(job.config, rows)) is not None:
         folder.write_text("spread.csv", moved.to_csv(index=False))
         text += f"\n{spread_markdown(moved)}\n"

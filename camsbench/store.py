@@ -93,6 +93,13 @@ class RunFolder:
         self.write_text("environment.json", text + "\n")
         self.write_text("config.yaml", config)
 
+    def account(self, cost: Mapping[str, Any]) -> None:
+        """Add to the session that runs now what it cost."""
+        environment = self._environment()
+        assert environment is not None  # open wrote it
+        environment["sessions"][-1]["account"] = dict(cost)
+        self.write_text("environment.json", json.dumps(environment, indent=2) + "\n")
+
     def write_manifest(self, records: Sequence[Record]) -> None:
         """Add a run's images to ``manifest.csv``.
 

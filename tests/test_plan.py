@@ -23,8 +23,8 @@ from camsbench.planning import images as counting
 from camsbench.planning.count import BASE, EXPLAIN, Line, plan
 from camsbench.planning.dry import DrySplit
 from camsbench.planning.networks import Networks
-from camsbench.planning.speed import Speed, given, sample
 from camsbench.planning.table import render
+from camsbench.speed import Speed, given, sample
 from camsbench.split import TorchSplit
 
 SIDE = 96  # fewer pixels, the same passes

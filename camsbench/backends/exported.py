@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
+Watcher = Callable[[str, int], None]  # told the part and the images of each pass
 Compile = Callable[[Path], Graph]
 
 
@@ -32,6 +33,7 @@ class ExportedSplit:
     weight_hash: str
     provides: frozenset[str] = frozenset()
     memory_format: torch.memory_format = torch.contiguous_format
+    watchers: list[Watcher] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -53,10 +55,15 @@ class ExportedSplit:
         )
 
     def features(self, x: Tensor) -> Tensor:
-        return self.features_graph(x)
+        return self._told("features", self.features_graph(x))
 
     def head(self, A: Tensor) -> Tensor:
-        return self.head_graph(A)
+        return self._told("head", self.head_graph(A))
 
     def logits(self, x: Tensor) -> Tensor:
-        return self.whole_graph(x)
+        return self._told("model", self.whole_graph(x))
+
+    def _told(self, part: str, out: Tensor) -> Tensor:
+        for watcher in self.watchers:
+            watcher(part, len(out))
+        return out

@@ -18,7 +18,7 @@ from camsbench.maps import SaliencyRule
 from camsbench.planning import images
 from camsbench.planning.dry import Tally
 from camsbench.planning.networks import Networks
-from camsbench.planning.speed import Speed
+from camsbench.speed import Speed
 from camsbench.types import Explainer, Split
 
 BASE = "base pass"

@@ -63,6 +63,7 @@ class DrySplit:
     side: tuple[int, int]  # of the activations
     provides: frozenset[str] = frozenset({"gradient"})
     micro_batch: Tally = field(default_factory=Tally)
+    memory_format: torch.memory_format = torch.contiguous_format
 
     @property
     def device(self) -> torch.device:

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config import networks
 from camsbench.errors import CamsbenchError
 from camsbench.planning.dry import CountedSplit, DrySplit, Tally
-from camsbench.planning.speed import Speed, given, measured, sample
 from camsbench.runtime import prepare
+from camsbench.speed import Speed, given, measured, sample
 from camsbench.split import TorchSplit
 
 

@@ -1,7 +1,8 @@
-"""How fast the passes of a network are: measured on this machine in a second or two, or given."""
+"""How fast the bare passes of a network are: measured on this machine, or given."""
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from camsbench.cost import Passes
+from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
+from camsbench.types import Split
 
 IMAGES = {"cpu": 2, "cuda": 64}  # a CPU's convolutions hardly grow faster beyond
 SECONDS = 0.5  # how long each kind of pass is repeated, once at least
@@ -21,12 +24,13 @@ SECONDS = 0.5  # how long each kind of pass is repeated, once at least
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds an image of each kind of pass: through the features, the head, and back through either."""
+    """Seconds an image of each kind of pass: through the features, the head, back through either, and the tail."""
 
     features: float
     head: float
-    back_head: float
-    back_features: float
+    back_head: float = 0.0
+    back_features: float = 0.0
+    tail: float = 0.0
 
     def seconds(self, passes: Passes) -> float:
         """How long ``passes`` take."""
@@ -36,6 +40,7 @@ class Speed:
             + head * self.head
             + passes.backward * self.back_head
             + passes.through * self.back_features
+            + passes.tail * self.tail
         )
 
     @property
@@ -50,6 +55,32 @@ def measured(split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
     return _speed(lambda work, n: _repeat(work, split.device) / n, split, x, A)
 
 
+def bare(split: Split, passes: Passes, repeats: int, seconds: float) -> tuple[Speed, int]:
+    """The speed of the kinds of passes that a run made, and the number of repeats behind each median.
+
+    The same split, so the same folding, layout, backend and precision, on full micro-batches of noise.
+
+    Args:
+        passes: what the run made; kinds that it did not make are not measured.
+        repeats: how many times each kind is timed.
+        seconds: after this time a kind has enough with three repeats.
+    """
+    size, side = split.micro_batch.size, split.preprocess.crop
+    noise = torch.randn(size, 3, side, side, generator=torch.Generator().manual_seed(0))
+    x = noise.to(split.device, memory_format=split.memory_format)
+    fewest = repeats
+
+    def cost(work: Callable[[], Any], n: int) -> float:
+        nonlocal fewest
+        times = _times(work, split.device, repeats, seconds)
+        fewest = min(fewest, len(times))
+        return statistics.median(times) / n
+
+    with torch.no_grad():
+        A = split.features(x)
+    return _speed(cost, split, x, A, passes), fewest
+
+
 def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
     """The speed of a network that passes ``rate`` images a second, on whatever machine.
 
@@ -61,21 +92,31 @@ def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
     return Speed(*(value * per_flop for value in vars(flops).values()))
 
 
-def _speed(cost: Callable[[Callable[[], Any], int], float], split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
-    """``cost`` an image of each kind of pass; a gradient's is what a pass with it costs more than one without."""
+ALL = Passes(1, 1, 1, 1)
+
+
+def _speed(
+    cost: Callable[[Callable[[], Any], int], float], split: Split, x: Tensor, A: Tensor, passes: Passes = ALL
+) -> Speed:
+    """``cost`` an image of each kind of pass that is among ``passes``.
+
+    A gradient's is what a pass with it costs more than one without.
+    """
 
     def back(part: Callable[[Tensor], Tensor], at: Tensor) -> None:
         with torch.enable_grad():
             part(at.detach().requires_grad_()).sum().backward()  # autograd.grad would trip FlopCounterMode's hooks
 
+    closed = linear_head(split) if passes.tail else None
     with torch.no_grad():
         features, head = cost(lambda: split.features(x), len(x)), cost(lambda: split.head(A), len(A))
-    return Speed(
-        features,
-        head,
-        max(0.0, cost(lambda: back(split.head, A), len(A)) - head),
-        max(0.0, cost(lambda: back(split.features, x), len(x)) - features),
-    )
+        tail = 0.0
+        if closed is not None and (rest := closed.rest) is not None:
+            behind = torch.zeros(len(A), closed.linear.out_features, device=A.device)
+            tail = cost(lambda: rest(behind), len(A))
+    back_head = cost(lambda: back(split.head, A), len(A)) - head if passes.backward else 0.0
+    back_features = cost(lambda: back(split.features, x), len(x)) - features if passes.through else 0.0
+    return Speed(features, head, max(0.0, back_head), max(0.0, back_features), tail)
 
 
 def sample(split: TorchSplit) -> tuple[Tensor, Tensor]:
@@ -96,12 +137,18 @@ def _flops(work: Callable[[], Any]) -> float:
 
 def _repeat(work: Callable[[], Any], device: torch.device) -> float:
     """Seconds of the fastest of several repeats."""
-    best = float("inf")
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < SECONDS:
+    return min(_times(work, device, None, SECONDS))
+
+
+def _times(work: Callable[[], Any], device: torch.device, repeats: int | None, seconds: float) -> list[float]:
+    """Seconds of each of ``repeats``, or of three when these took ``seconds``; None: as many as fit, at least one."""
+    times: list[float] = []
+    while (len(times) < repeats) if repeats else True:
+        if sum(times) >= seconds and len(times) >= (3 if repeats else 1):
+            break
         start = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - start)
-    return best
+        times.append(time.perf_counter() - start)
+    return times
