@@ -1,0 +1,55 @@
+"""What a run says that it cost, against passes counted by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from camsbench.accounting import Account
+from camsbench.config import compose_config
+from camsbench.cost import Passes
+from camsbench.session import execute
+from camsbench.speed import Speed
+
+FAST = ["metric.insertion.steps=4", "metric.deletion.steps=4", "runtime.workers=0", "runtime.device=cpu"]
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_a_run_counts_its_passes_and_how_far_it_was_from_the_bare_network(tmp_path: Path, backend: str) -> None:
+    methods = ["reciprocam", "gradcam"] if backend == "torch" else ["reciprocam"]
+    overrides = [f"method=[{','.join(methods)}]", "data.limit=2", "runtime.bare=3", f"runtime.backend={backend}"]
+    outcome = execute(compose_config([f"output='{tmp_path}/run'", *FAST, *overrides]))
+    (session,) = json.loads((tmp_path / "run" / "environment.json").read_text())["sessions"]
+    account = session["account"]
+    assert account["images"] == 2
+    # an image: the base pass, and a method: the masked image, and two curves of 5 points
+    assert account["features"] == 2 * (1 + len(methods) * (1 + 2 * 5))
+    # Grad-CAM takes one gradient of the image and one of the masked image; ReciproCAM is a closed form on PyTorch
+    assert account["backward"] == (4 if backend == "torch" else 0)
+    assert account["head"] - account["features"] == (4 if backend == "torch" else 2 * 2 * 49)
+    assert account["bare_repeats"] == 3
+    assert 0 < account["efficiency"] <= 1.2
+    assert "Passes: " in outcome.report
+
+
+def test_a_run_with_nothing_left_to_do_has_no_efficiency(tmp_path: Path) -> None:
+    overrides = [f"output='{tmp_path}/run'", *FAST[2:], "metric=[drop]", "data.limit=1", "runtime.bare=0"]
+    execute(compose_config(overrides))
+    outcome = execute(compose_config(overrides))
+    assert "Passes: " not in outcome.report
+    sessions = json.loads((tmp_path / "run" / "environment.json").read_text())["sessions"]
+    assert [session["account"]["images"] for session in sessions] == [1, 0]
+
+
+def test_efficiency_is_the_bare_time_of_the_passes_over_the_time_they_took() -> None:
+    passes = Passes(features=100, head=300, backward=10, through=0, tail=0)
+    bare = Speed(features=0.01, head=0.001, back_head=0.002)
+    # 100 · 0.01 + 300 · 0.001 + 10 · 0.002 = 1.32 of 1.65 seconds
+    account = Account(images=4, seconds=1.65, passes=passes, bare=bare, repeats=15)
+    assert account.efficiency == pytest.approx(0.8)
+    assert account.sentence() == (
+        "Passes: 100 forward, 200 head, 10 backward for 4 images (25.0 forward each), 60.6 forward a second; the bare "
+        "network makes 90.9 (median of 15, in this run): efficiency 80.0 %."
+    )
