@@ -25,7 +25,8 @@ from camsbench.session import Outcome, execute
 from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 
-FAST = ["metric.insertion.steps=4", "metric.deletion.steps=4", "runtime.workers=0", "runtime.device=cpu", "runtime.bare=0"]
+STEPS = ["metric.insertion.steps=4", "metric.deletion.steps=4"]
+FAST = [*STEPS, "runtime.workers=0", "runtime.device=cpu", "runtime.bare=0"]
 METHODS = "method=[gradcam,smoothgradcampp,groupcam,reciprocam]"
 COLUMNS = [
     *("model", "layer", "method", "protocol", "seed", "image_id", "label", "target", "probability"),
