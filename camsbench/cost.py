@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
+from camsbench.engine import compiled
 from camsbench.folding import folded
 from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
@@ -73,7 +74,9 @@ def counted(split: TorchSplit) -> Iterator[Passes]:
 
     parts: list[tuple[nn.Module, str]] = [(split.model, "model")]
     for traced, part in ((split.features_graph, "features"), (split.head_graph, "head")):
-        parts += [(module, part) for module in ({traced, folded(traced)} if split.fold else {traced})]
+        modules = {traced, folded(traced)} if split.fold else {traced}
+        modules |= {compiled(module, split.micro_batch.size) for module in modules if split.compile}
+        parts += [(module, part) for module in modules]
     closed = linear_head(split)
     if closed is not None and closed.rest is not None:
         parts.append((closed.rest, "tail"))

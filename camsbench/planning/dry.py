@@ -63,10 +63,15 @@ class DrySplit:
     side: tuple[int, int]  # of the activations
     provides: frozenset[str] = frozenset({"gradient"})
     micro_batch: Tally = field(default_factory=Tally)
+    memory_format: torch.memory_format = torch.contiguous_format
 
     @property
     def device(self) -> torch.device:
         return torch.device("cpu")
+
+    @property
+    def for_copies(self) -> DrySplit:
+        return self
 
     @classmethod
     def of(cls, split: TorchSplit, A: Tensor) -> DrySplit:
