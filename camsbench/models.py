@@ -34,8 +34,8 @@ def load(
 ) -> list[TorchSplit]:
     """Build a network with its weights on ``device`` and cut it at its target layers, one split each.
 
-    ``fold``, ``repack``, ``copies_dtype`` and ``compile`` are those of ``TorchSplit``; ``transform`` overrides fields of the network's own
-    preprocessing, as a protocol may.
+    ``fold``, ``repack``, ``copies_dtype`` and ``compile`` are those of ``TorchSplit``; ``transform`` overrides
+    fields of the network's own preprocessing, as a protocol may.
 
     Raises:
         CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.

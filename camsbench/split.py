@@ -70,11 +70,11 @@ class TorchSplit:
         """Through the part as it should run now: gradients, and rules in place of them, see the network as it is."""
         ready = folded(part) if self.fold and not torch.is_grad_enabled() else part
         if not self.passes_copies:
-            return ready(inputs)  # type: ignore[no-any-return]
+            return ready(inputs)
         ready = compiled(ready, self.micro_batch.size) if self.compile else ready
         low = self.copies_dtype != torch.float32
         with torch.autocast(inputs.device.type, self.copies_dtype if low else None, enabled=low):
-            return ready(inputs)  # type: ignore[no-any-return]
+            return ready(inputs)
 
 
 def cut(

@@ -15,7 +15,7 @@ from camsbench import CamsbenchError, engine, scoring
 from camsbench.config import compose_config
 from camsbench.cost import counted
 from camsbench.engine import OneShape, check_compile, copies_dtype
-from camsbench.explained import Explained, explain
+from camsbench.explained import Explained, Metric, explain
 from camsbench.maps import SaliencyRule
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
@@ -186,7 +186,7 @@ def explained(split: TorchSplit, images: Tensor, target: Tensor | None = None) -
 )
 def test_curves_equal_the_plain_loop_s(settings: dict[str, object], lite0: TorchSplit, images: Tensor) -> None:
     met = explained(lite0, images[:2])
-    curves = [Insertion(**settings), Deletion(**settings)]  # type: ignore[arg-type]
+    curves: list[Metric] = [Insertion(**settings), Deletion(**settings)]  # type: ignore[arg-type]
     with counted(lite0) as quick:
         got = [curve(met) for curve in curves]
     with scoring.plain(), counted(lite0) as every:

@@ -110,7 +110,7 @@ class Curve:
         return {name: self.area(scores, explained.forward.probability), f"{name}_curve": scores}
 
     def _rank(self, explained: Explained) -> tuple[Tensor, int, bool]:
-        """Place [B,1,H,W] of each pixel among the units, how many units there are, and whether they reach all pixels."""
+        """Place [B,1,H,W] of each pixel among the units, their number, and whether they reach every pixel."""
         if self.order == "pixels":
             return pixel_rank(explained.saliency), explained.saliency[0].numel(), True
         cells = explained.raw.float()
