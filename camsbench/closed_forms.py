@@ -17,16 +17,16 @@ from camsbench.microbatch import in_micro_batches
 from camsbench.types import Forward, Split
 
 
-def class_weight(split: Split, forward: Forward) -> Tensor | None:
-    """w_k^c [B,K,1,1] of the target in a head y_c = b_c + Σ_k w_k^c mean(A_k)."""
+def class_weight(split: Split, A: Tensor, target: Tensor) -> Tensor | None:
+    """w_k^c [B,K,1,1] of ``target`` [B] in a head y_c = b_c + Σ_k w_k^c mean(A_k) of activations ``A`` [B,K,h,w]."""
     head = linear_head(split)
     if head is None or head.rest is not None or not head.signed:
         return None
-    height, width = forward.A.shape[2:]
+    height, width = A.shape[2:]
     share = _shares(head, torch.eye(height * width).view(-1, height, width))
     if share.shape[1] > 1 or not torch.allclose(share, torch.full_like(share, 1 / (height * width))):
         return None
-    return head.linear.weight.detach()[forward.target][:, :, None, None]
+    return head.linear.weight.detach()[target][:, :, None, None]
 
 
 @torch.inference_mode()
@@ -110,5 +110,5 @@ def _target_scores(head: LinearHead, first: Tensor, target: Tensor, probability:
     """The target's score [m,N] of the first layer's outputs [m,N,O]."""
     rest: Callable[[Tensor], Tensor] | None = head.rest
     logits = (first if rest is None else rest(first.flatten(0, 1)).view(*first.shape[:2], -1)).float()
-    chosen = logits.gather(2, target[:, None, None].expand(-1, first.shape[1], 1)).squeeze(2)
-    return (chosen - logits.logsumexp(2)).exp() if probability else chosen
+    scores = logits.softmax(2) if probability else logits  # a sixth of logsumexp's time on a processor
+    return scores.gather(2, target[:, None, None].expand(-1, first.shape[1], 1)).squeeze(2)

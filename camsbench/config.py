@@ -258,6 +258,8 @@ def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
             micro_batch=cfg.runtime.micro_batch,
             fold=cfg.runtime.fold,
             repack=cfg.runtime.repack,
+            copies_dtype=runtime.copies_dtype,
+            compile=runtime.compile,
         )
     except (TypeError, ValueError) as error:
         raise CamsbenchError(f"model: {error}") from error

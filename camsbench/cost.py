@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from torch import Tensor, nn
 
 from camsbench.backends.exported import ExportedSplit
+from camsbench.engine import compiled
 from camsbench.folding import folded
 from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
@@ -80,9 +81,9 @@ def counted(*splits: TorchSplit | ExportedSplit) -> Iterator[Passes]:
 def _parts(split: TorchSplit) -> Iterator[tuple[nn.Module, str]]:
     yield split.model, "model"
     for traced, part in ((split.features_graph, "features"), (split.head_graph, "head")):
-        yield traced, part
-        if split.fold:
-            yield folded(traced), part
+        modules = {traced, folded(traced)} if split.fold else {traced}
+        modules |= {compiled(module, split.micro_batch.size) for module in modules if split.compile}
+        yield from ((module, part) for module in modules)
     closed = linear_head(split)
     if closed is not None and closed.rest is not None:
         yield closed.rest, "tail"

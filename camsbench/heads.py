@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from camsbench.scoring import short_cuts
+from camsbench.shortcuts import short_cuts
 from camsbench.types import Split
 
 AVERAGES: set[Any] = {nn.AdaptiveAvgPool2d, nn.AvgPool2d, F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, "mean"}

@@ -55,6 +55,7 @@ def identity(job: Job) -> dict[str, Any]:
         "seed": cfg["seed"],
         "runtime.precision": cfg["runtime"]["precision"],
         "runtime.fold": cfg["runtime"]["fold"],
+        "runtime.compile": cfg["runtime"]["compile"],
         "runtime.backend": job.runtime.backend,
     }
     flat: dict[str, Any] = json.loads(json.dumps(_flatten(chosen)))

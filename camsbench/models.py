@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import timm
@@ -15,7 +16,7 @@ from torch import nn
 from camsbench.errors import CamsbenchError
 from camsbench.microbatch import MicroBatch
 from camsbench.preprocess import Preprocess
-from camsbench.split import TorchSplit, cut
+from camsbench.split import TorchSplit, check_range, cut
 from camsbench.weights import ModelSpec, fill, state_dict
 
 
@@ -27,12 +28,14 @@ def load(
     micro_batch: int | str = "auto",
     fold: bool = True,
     repack: bool = True,
+    copies_dtype: torch.dtype = torch.float32,
+    compile: bool = False,
     transform: Mapping[str, Any] | None = None,
 ) -> list[TorchSplit]:
     """Build a network with its weights on ``device`` and cut it at its target layers, one split each.
 
-    ``fold`` and ``repack`` are those of ``TorchSplit``; ``transform`` overrides fields of the network's own
-    preprocessing, as a protocol may.
+    ``fold``, ``repack``, ``copies_dtype`` and ``compile`` are those of ``TorchSplit``; ``transform`` overrides
+    fields of the network's own preprocessing, as a protocol may.
 
     Raises:
         CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.
@@ -48,7 +51,11 @@ def load(
         raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
     budget = MicroBatch.of(micro_batch, device)
     options = {"name": spec.name, "micro_batch": budget, "fold": fold, "repack": repack}
-    return [cut(model, layer, preprocess, **options) for layer in layers]  # type: ignore[arg-type]
+    cuts = [cut(model, layer, preprocess, **options) for layer in layers]  # type: ignore[arg-type]
+    made = [replace(split, copies_dtype=copies_dtype, compile=compile) for split in cuts]
+    for split in made:
+        check_range(split)
+    return made
 
 
 def _construct(spec: ModelSpec, seed: int) -> nn.Module:

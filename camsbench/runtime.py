@@ -9,15 +9,16 @@ import torch
 from omegaconf import DictConfig
 
 from camsbench import backends
+from camsbench.engine import check_compile, copies_dtype
 from camsbench.errors import CamsbenchError
 from camsbench.loader import worker_count
 
-PRECISIONS = ("fp32", "tf32")
+AUTO_BATCH = {"cpu": 16, "cuda": 64}
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """The fields of ``conf/runtime/*.yaml`` that the runner reads: none of them may change a row."""
+    """The fields of ``conf/runtime/*.yaml`` that a run needs. Sizes and places may not change a row."""
 
     device: torch.device
     batch_size: int
@@ -26,6 +27,8 @@ class Runtime:
     bare: int  # how often a bare pass is timed after a run
     backend: str
     cache: Path | None  # None: the user's cache folder
+    copies_dtype: torch.dtype = torch.float32
+    compile: bool = False
 
 
 def prepare(node: DictConfig) -> Runtime:
@@ -35,24 +38,28 @@ def prepare(node: DictConfig) -> Runtime:
         CamsbenchError: an option is out of range, or the device is not there.
     """
     for field in ("batch_size", "block"):
-        if not isinstance(node[field], int) or node[field] < 1:
-            raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up")
+        if node[field] != "auto" and (not isinstance(node[field], int) or node[field] < 1):
+            raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up, or auto")
     for field in ("fold", "repack"):
         if not isinstance(node[field], bool):
             raise CamsbenchError(f"runtime.{field}={node[field]}: give true or false")
     if not isinstance(node.bare, int) or node.bare < 0:
         raise CamsbenchError(f"runtime.bare={node.bare}: give a number of repeats, or 0 to leave the measurement out")
-    if node.precision not in PRECISIONS:
-        raise CamsbenchError(f"runtime.precision={node.precision}: choose one of {', '.join(PRECISIONS)}")
+    device = backends.place(node.backend, node.device)
+    dtype = copies_dtype(node.precision, node.backend, device)
+    compiles = check_compile(node.compile, node.backend, device)
     set_precision(node.precision)
+    batch_size = AUTO_BATCH.get(device.type, 16) if node.batch_size == "auto" else node.batch_size
     return Runtime(
-        device=backends.place(node.backend, node.device),
-        batch_size=node.batch_size,
-        block=node.block,
+        device=device,
+        batch_size=batch_size,
+        block=max(16, batch_size) if node.block == "auto" else node.block,
         workers=worker_count(node.workers),
         bare=node.bare,
         backend=node.backend,
         cache=Path(node.cache).expanduser() if node.cache else None,
+        copies_dtype=dtype,
+        compile=compiles,
     )
 
 

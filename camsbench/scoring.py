@@ -7,39 +7,19 @@ the device just before they are scored, and scores them. So memory does not grow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from camsbench.closed_forms import class_weight
 from camsbench.microbatch import MicroBatch, in_micro_batches
+from camsbench.shortcuts import plain as plain
+from camsbench.shortcuts import short_cuts as short_cuts
 from camsbench.types import Forward, Split
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
 """``(image[m], copy[m]) -> [m,...]``: copy ``copy[j]`` of image ``image[j]`` of the batch, for j < m."""
-
-_PLAIN = ContextVar("plain", default=False)
-
-
-@contextmanager
-def plain() -> Iterator[None]:
-    """Exact short cuts are off inside the block: every copy is passed, those too whose score is known without.
-
-    The maps stay the same, up to the rounding of micro-batches of other sizes: what a short cut saves is all that
-    changes.
-    """
-    before = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(before)
-
-
-def short_cuts() -> bool:
-    """Whether a method may replace passes by arithmetic that gives the same scores: not inside ``plain``."""
-    return not _PLAIN.get()
 
 
 def forward(split: Split, x: Tensor, target: Tensor | None, seeds: tuple[int, ...]) -> Forward:
@@ -63,7 +43,7 @@ def score_inputs(
 
     ``keep`` [B,copies] says which copies to score; the others get 0, and outside ``plain`` they cost no pass.
     """
-    return _score(split.logits, split.micro_batch, perturb, copies, target, keep, probability)
+    return _score(split.for_copies.logits, split.micro_batch, perturb, copies, target, keep, probability)
 
 
 def score_features(
@@ -78,7 +58,7 @@ def score_features(
 
     ``keep`` as in ``score_inputs``.
     """
-    return _score(split.head, split.micro_batch, perturb, copies, target, keep, probability)
+    return _score(split.for_copies.head, split.micro_batch, perturb, copies, target, keep, probability)
 
 
 @torch.inference_mode()
@@ -110,7 +90,13 @@ def _score(
 
 
 def head_gradient(split: Split, A: Tensor, target: Tensor, probability: bool = False) -> Tensor:
-    """∂y_c/∂A [B,K,h,w]: the gradient of the target's logit (or of its softmax) with respect to the activations."""
+    """∂y_c/∂A [B,K,h,w]: the gradient of the target's logit (or of its softmax) with respect to the activations.
+
+    Behind an average over the map and a linear layer the logit's gradient is w_k^c/(hw) in every cell, without a pass.
+    """
+    weight = None if probability else class_weight(split, A, target)
+    if weight is not None:
+        return (weight / (A.shape[2] * A.shape[3])).expand_as(A)
 
     def work(chunk: slice) -> Tensor:
         with torch.enable_grad():

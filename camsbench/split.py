@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from camsbench import graph
+from camsbench.engine import compiled
 from camsbench.errors import CamsbenchError
 from camsbench.folding import folded
 from camsbench.microbatch import MicroBatch
@@ -22,6 +23,9 @@ class TorchSplit:
     ``fold``: where no gradient is recorded, the parts run with each BatchNorm folded into the convolution before it
     (``camsbench.folding``). ``repack``: closed forms may keep a second copy of the head's first linear layer (411 MB
     for a VGG).
+
+    ``copies_dtype`` and ``compile``: how perturbed copies are passed (``camsbench.engine``); the split itself does not
+    heed them, ``for_copies`` does.
     """
 
     name: str
@@ -35,6 +39,9 @@ class TorchSplit:
     provides: frozenset[str] = frozenset({"gradient", "modules"})
     fold: bool = False
     repack: bool = True
+    copies_dtype: torch.dtype = torch.float32
+    compile: bool = False
+    passes_copies: bool = False
     memory_format: torch.memory_format = torch.channels_last
 
     @property
@@ -45,18 +52,29 @@ class TorchSplit:
     def weight_hash(self) -> str:
         return weight_hash(self.model)
 
+    @property
+    def for_copies(self) -> TorchSplit:
+        plain = self.copies_dtype == torch.float32 and not self.compile
+        return self if plain else replace(self, passes_copies=True)
+
     def features(self, x: Tensor) -> Tensor:
-        return self._ready(self.features_graph)(x.contiguous(memory_format=self.memory_format))
+        return self._pass(self.features_graph, x.contiguous(memory_format=self.memory_format))
 
     def head(self, A: Tensor) -> Tensor:
-        return self._ready(self.head_graph)(A)
+        return self._pass(self.head_graph, A)
 
     def logits(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
 
-    def _ready(self, part: nn.Module) -> nn.Module:
-        """The part as it should run now: gradients, and rules in place of them, see the network as it is."""
-        return folded(part) if self.fold and not torch.is_grad_enabled() else part
+    def _pass(self, part: nn.Module, inputs: Tensor) -> Tensor:
+        """Through the part as it should run now: gradients, and rules in place of them, see the network as it is."""
+        ready = folded(part) if self.fold and not torch.is_grad_enabled() else part
+        if not self.passes_copies:
+            return ready(inputs)
+        ready = compiled(ready, self.micro_batch.size) if self.compile else ready
+        low = self.copies_dtype != torch.float32
+        with torch.autocast(inputs.device.type, self.copies_dtype if low else None, enabled=low):
+            return ready(inputs)
 
 
 def cut(
@@ -115,6 +133,19 @@ def cut(
         fold=fold,
         repack=repack,
     )
+
+
+@torch.inference_mode()
+def check_range(split: TorchSplit) -> None:
+    """See that the network's numbers have a place in the precision of its copies; fp16 ends at 65504.
+
+    Raises:
+        CamsbenchError: the logits of noise are infinite or no numbers, though in fp32 they are.
+    """
+    low = replace(split.for_copies, compile=False)
+    x = _test_input(split.model, split.preprocess.crop)
+    if low.passes_copies and not low.logits(x).isfinite().all() and split.logits(x).isfinite().all():
+        raise CamsbenchError(f"{split.name} overflows in {split.copies_dtype}: use runtime.precision=bf16, or fp32")
 
 
 def _does_not_recompose(name: str, layer: str, logits: Tensor, whole: Tensor, remedy: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -39,6 +39,11 @@ class Split(Protocol):
         """The layout of images that costs ``features`` and ``logits`` no copy."""
         ...
 
+    @property
+    def for_copies(self) -> Split:
+        """The split as perturbed copies pass it: in ``runtime.precision``, compiled; see ``camsbench.engine``."""
+        ...
+
     def features(self, x: Tensor) -> Tensor:
         """Activations A [B,K,h,w] of the target layer for normalised images ``x`` [B,3,H,W]."""
         ...
@@ -62,6 +67,7 @@ class Forward:
     target: Tensor  # [B] the class that is explained
     seeds: tuple[int, ...]  # one random stream an image, keyed on (seed, image id)
     boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
+    _once: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def probability(self) -> Tensor:
@@ -73,7 +79,7 @@ class Forward:
         if list(rows) == list(range(len(self.seeds))):
             return self
         index = list(rows)
-        return replace(
+        chosen = replace(
             self,
             x=self.x[index],
             A=self.A[index],
@@ -82,6 +88,17 @@ class Forward:
             seeds=tuple(self.seeds[i] for i in index),
             boxes=tuple(self.boxes[i] for i in index) if self.boxes else (),
         )
+        chosen._once.update({key: value[index] for key, value in self._once.items()})
+        return chosen
+
+    def once(self, key: str, make: Callable[[], Tensor]) -> Tensor:
+        """A tensor [B,...] that follows from the images and targets alone: made once for all methods and metrics.
+
+        A ``replace`` of any field forgets them.
+        """
+        if key not in self._once:
+            self._once[key] = make()
+        return self._once[key]
 
 
 @dataclass(frozen=True)

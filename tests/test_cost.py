@@ -26,15 +26,18 @@ from camsbench.types import Explainer, Forward
 
 @pytest.mark.parametrize(
     ("method", "forward", "head", "backward"),
-    [(GradCAM(), 0, 2, 2), (SmoothGradCAMpp(n=3), 6, 0, 6), (ReciproCAM(), 0, 0, 0), (ScoreCAM(), 4, 0, 0)],
+    [(GradCAM(), 0, 2, 2), (SmoothGradCAMpp(n=3), 6, 0, 6), (ReciproCAM(), 0, 8, 0), (ScoreCAM(), 4, 0, 0)],
 )
 def test_passes_of_two_images(
     method: Explainer, forward: int, head: int, backward: int, tiny: TorchSplit, tiny_x: Tensor
 ) -> None:
     base = scoring.forward(tiny, tiny_x.expand(2, -1, -1, -1), torch.tensor([0, 1]), (0, 1))
-    with counted(tiny) as passes:
+    with scoring.plain(), counted(tiny) as passes:
         method(tiny, base)
     assert (passes.forward, passes.head_only, passes.backward) == (forward, head, backward)
+    with counted(tiny) as quick:  # an average and a linear layer: the head needs neither gradients nor cells
+        method(tiny, base)
+    assert (quick.forward, quick.head_only, quick.backward) == (forward, 0, 0)
 
 
 def test_constant_channels_cost_no_pass(tiny: TorchSplit, tiny_x: Tensor) -> None:

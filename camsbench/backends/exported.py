@@ -39,6 +39,10 @@ class ExportedSplit:
     def device(self) -> torch.device:
         return torch.device("cpu")
 
+    @property
+    def for_copies(self) -> ExportedSplit:
+        return self
+
     @classmethod
     def of(cls, split: TorchSplit, features: Graph, head: Graph, whole: Graph) -> ExportedSplit:
         """The exported twin of ``split``."""

@@ -14,9 +14,9 @@ from camsbench.choices import check_choices
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained
 from camsbench.maps import size_of
-from camsbench.metrics.ranking import cell_rank, pixel_rank
-from camsbench.metrics.substrate import SUBSTRATES, substrate
-from camsbench.scoring import score_inputs
+from camsbench.metrics.ranking import cell_rank, cells_cover, pixel_rank
+from camsbench.metrics.substrate import SUBSTRATES, bare_probability, substrate_of
+from camsbench.scoring import score_inputs, short_cuts
 
 ORDERS = ("pixels", "cells")
 ROUNDINGS = ("up", "down")
@@ -70,17 +70,28 @@ class Curve:
         return steps, -(-units // steps) if self.rounding == "up" else units // steps
 
     def scores(self, explained: Explained, insert: bool) -> Tensor:
-        """The curve [B,steps+1]: probability of the target after each step."""
-        forward = explained.forward
-        rank, units = self._rank(explained)
+        """The curve [B,steps+1]: probability of the target after each step.
+
+        The image itself needs no pass, and the bare substrate one for all methods and both curves.
+        """
+        split, forward = explained.split, explained.forward
+        rank, units, covered = self._rank(explained)
         steps, step = self.plan(units)
-        other = substrate(self.substrate, explained.split, forward.x)
+        at = rank.div_(step, rounding_mode="floor").clamp_(max=steps).int()  # the step that reaches each pixel
+        at = at.expand_as(forward.x).contiguous(memory_format=split.memory_format)  # as x lies: three times as quick
+        other = substrate_of(self.substrate, split, forward)
+        after, before = (forward.x, other) if insert else (other, forward.x)
 
         def perturb(image: Tensor, copy: Tensor) -> Tensor:
-            reached = rank[image] < (copy * step)[:, None, None, None]
-            return torch.where(reached == insert, forward.x[image], other[image])
+            return torch.where(at[image] < copy[:, None, None, None], after[image], before[image])
 
-        return score_inputs(explained.split, perturb, steps + 1, forward.target)
+        if not short_cuts():
+            return score_inputs(split, perturb, steps + 1, forward.target)
+        whole = covered and steps * step >= units  # the last step leaves no pixel as it was
+        ends = [lambda: bare_probability(self.substrate, split, forward), lambda: forward.probability]
+        first, last = ends if insert else reversed(ends)
+        between = score_inputs(split, lambda image, n: perturb(image, n + 1), steps - whole, forward.target)
+        return torch.cat([first()[:, None], between, *([last()[:, None]] if whole else [])], 1)
 
     def area(self, scores: Tensor, probability: Tensor) -> Tensor:
         """Trapezoidal area [B] under curves [B,steps+1]; ``probability`` [B] is that of the images themselves."""
@@ -98,14 +109,15 @@ class Curve:
         scores = self.scores(explained, insert=name == "insertion")
         return {name: self.area(scores, explained.forward.probability), f"{name}_curve": scores}
 
-    def _rank(self, explained: Explained) -> tuple[Tensor, int]:
-        """Place [B,1,H,W] of each pixel among the units, and how many units there are."""
+    def _rank(self, explained: Explained) -> tuple[Tensor, int, bool]:
+        """Place [B,1,H,W] of each pixel among the units, their number, and whether they reach every pixel."""
         if self.order == "pixels":
-            return pixel_rank(explained.saliency), explained.saliency[0].numel()
+            return pixel_rank(explained.saliency), explained.saliency[0].numel(), True
         cells = explained.raw.float()
         if cells.shape[1:] != explained.forward.A.shape[2:]:
             cells = F.adaptive_avg_pool2d(cells, size_of(explained.forward.A))
-        return cell_rank(cells, size_of(explained.forward.x)), cells[0].numel()
+        size = size_of(explained.forward.x)
+        return cell_rank(cells, size), cells[0].numel(), cells_cover(size_of(cells[:, None]), size)
 
 
 @dataclass(frozen=True)

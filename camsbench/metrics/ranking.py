@@ -45,6 +45,11 @@ def cell_rank(cells: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.minimum(rows[:, :, own_column], rows[:, :, before_column])[:, None]
 
 
+def cells_cover(count: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether ``cell_rank``'s blocks of that many cells cover every pixel of an image."""
+    return all(pixels <= (pixels // cells) * cells + 1 for cells, pixels in zip(count, size, strict=True))
+
+
 def _blocks(pixels: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The one or two blocks of ``count`` along an axis that each pixel lies in; ``count`` stands for none."""
     at = torch.arange(pixels, device=device)

@@ -51,8 +51,8 @@ class Line:
 def plan(cfg: DictConfig, networks: Networks | None = None, cell: str | None = None) -> list[Line]:
     """The passes of a run, without data, weights or work.
 
-    Each method and metric runs once for one image; no exact short cut that depends on an image applies there, so that
-    counts are upper bounds. What metrics share (the pass of the masked image) is counted with the first that asks.
+    Each method and metric runs once for one image, without exact short cuts, so that counts are upper bounds. What
+    metrics share (the pass of the masked image) is counted with the first that asks.
 
     Args:
         networks: where networks come from, shared by the plans of several runs; None measures them here.
@@ -113,6 +113,7 @@ def _fused(cfg: DictConfig, method: Explainer, splits: Sequence[Split], rule: Sa
     return method if cfg.model.fuse is None else MeanOfLayers(method, tuple(splits), rule)
 
 
+@scoring.plain()
 def _count(
     splits: Sequence[Split],
     place: int,

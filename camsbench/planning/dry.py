@@ -69,6 +69,10 @@ class DrySplit:
     def device(self) -> torch.device:
         return torch.device("cpu")
 
+    @property
+    def for_copies(self) -> DrySplit:
+        return self
+
     @classmethod
     def of(cls, split: TorchSplit, A: Tensor) -> DrySplit:
         """With the shapes of ``split``, whose activations are ``A`` [B,K,h,w]."""

@@ -1,0 +1,108 @@
+"""How perturbed copies are passed: in another precision, and compiled for one shape.
+
+Copies are nearly all of a run's passes; the few others, those of the images themselves and of the masked images, stay
+in fp32, and so do activations, gradients, drop and increase. The copies' scores are float32 behind the network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from camsbench.errors import CamsbenchError
+
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+COMPILERS = ("g++", "clang++", "c++", "cl")
+
+
+def copies_dtype(precision: str, backend: str, device: torch.device) -> torch.dtype:
+    """What products and convolutions of perturbed copies are calculated in, from ``runtime.precision``.
+
+    Raises:
+        CamsbenchError: no such precision, or it is not to be had there.
+    """
+    if precision not in PRECISIONS:
+        raise CamsbenchError(f"runtime.precision={precision}: choose one of {', '.join(PRECISIONS)}")
+    dtype = PRECISIONS[precision]
+    if dtype == torch.float32:
+        return dtype
+    if backend != "torch":
+        raise CamsbenchError(
+            f"runtime.precision={precision}: runtime.backend={backend} runs in fp32; use runtime.precision=fp32, or "
+            "runtime.backend=torch"
+        )
+    if dtype == torch.float16 and device.type != "cuda":
+        raise CamsbenchError(
+            f"runtime.precision=fp16: only a CUDA device is quicker in it, and this is {device.type}; use bf16 or fp32"
+        )
+    return dtype
+
+
+def check_compile(wanted: object, backend: str, device: torch.device) -> bool:
+    """``runtime.compile``, where what it needs is there.
+
+    Raises:
+        CamsbenchError: it is neither true nor false, the backend has no use for it, or a compiler is missing.
+    """
+    if not isinstance(wanted, bool):
+        raise CamsbenchError(f"runtime.compile={wanted}: give true or false")
+    if not wanted:
+        return False
+    if backend != "torch":
+        raise CamsbenchError(f"runtime.compile=true: runtime.backend={backend} compiles by itself; leave it out")
+    if device.type == "cuda":
+        lacking = "" if importlib.util.find_spec("triton") else "the Python package triton"
+    elif not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), *COMPILERS)):
+        lacking = "a C++ compiler"
+    else:
+        header = Path(sysconfig.get_path("include")) / "Python.h"
+        lacking = "" if header.is_file() else f"Python's headers ({header})"
+    if lacking:
+        raise CamsbenchError(f"runtime.compile=true needs {lacking}: install it, or use runtime.compile=false")
+    return True
+
+
+class OneShape(nn.Module):
+    """A part of a network that only ever sees batches of ``size``: shorter ones are filled up with zeros.
+
+    So one shape is compiled, and recorded as one CUDA graph. What the filling gives is dropped.
+    """
+
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.run = run
+        self.size = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        count = len(x)
+        if count < self.size:
+            filled = torch.empty_like(x[:1].expand(self.size, -1, -1, -1), memory_format=layout(x))
+            filled[:count], filled[count:] = x, 0
+            x = filled
+        return self.run(x)[:count].clone()  # a CUDA graph writes its next result to the same place
+
+
+def layout(x: Tensor) -> torch.memory_format:
+    """The memory layout of images or activations [B,K,h,w]."""
+    return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+
+
+_known: WeakKeyDictionary[nn.Module, OneShape] = WeakKeyDictionary()
+
+
+def compiled(part: nn.Module, size: int) -> OneShape:
+    """``part`` compiled for batches of ``size`` images; as CUDA graphs on CUDA. Made once a part."""
+    if part not in _known:
+        on_cuda = any(p.is_cuda for p in part.parameters())
+        mode = "reduce-overhead" if on_cuda else "default"
+        _known[part] = OneShape(torch.compile(part.forward, dynamic=False, mode=mode))
+    _known[part].size = size
+    return _known[part]
