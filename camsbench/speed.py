@@ -109,7 +109,8 @@ def _speed(
 
     closed = linear_head(split) if passes.tail else None
     with torch.no_grad():
-        features, head = cost(lambda: split.features(x), len(x)), cost(lambda: split.head(A), len(A))
+        copies = split.for_copies  # nearly all of a run's passes
+        features, head = cost(lambda: copies.features(x), len(x)), cost(lambda: copies.head(A), len(A))
         tail = 0.0
         if closed is not None and (rest := closed.rest) is not None:
             behind = torch.zeros(len(A), closed.linear.out_features, device=A.device)
