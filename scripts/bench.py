@@ -10,42 +10,57 @@ none takes more than about nine minutes. Leave the machine alone meanwhile.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ["TQDM_DISABLE"] = "1"  # grad-cam's Score-CAM draws a bar, and drawing takes time
 
 import pandas as pd
-from benching import costs, machine, methods, metrics, reach, reciprocam, runs, table
+from benching import machine, reach, table
 from benching.subjects import Bench
 from benching.timing import Row
 
 from camsbench import CamsbenchError
 from camsbench.allocator import keep_freed_memory
 
-Section = Callable[[Bench], list[Row] | pd.DataFrame]
 
-SECTIONS: dict[str, tuple[str, Section]] = {
-    "gradients": ("Gradient CAMs and ReciproCAM against the bare forward pass, a batch of 16", methods.gradients),
-    "reciprocam": ("ReciproCAM on each backend, against openvino-xai", reciprocam.reciprocam),
-    "vgg": ("ReciproCAM on VGG16 (random weights), the activations given", reciprocam.vgg),
-    "curves": ("Insertion and deletion, maps given", metrics.curves),
-    "runs": ("Methods that share a run, without metrics", runs.methods),
-    "efficiency": ("Efficiency of whole runs with seven metrics", runs.efficiency),
-    "scorecam-torchcam": ("Score-CAM against torchcam, one image", partial(methods.scorecam, peer="torchcam")),
-    "scorecam-grad-cam": ("Score-CAM against grad-cam, one image", partial(methods.scorecam, peer="grad-cam")),
-    "images": ("A run's time and peak memory by the number of images", runs.images),
-    "batches": ("Cost by the images a batch", costs.batches),
-    "channels": ("Cost by the channels of the layer, one image", costs.channels),
-    "others": ("Other methods of torchcam and grad-cam, a batch of 4", methods.others),
-    "pixelwise": ("Methods of captum, one image", methods.pixelwise),
-    "channelwise": ("Methods of many passes a channel, one image", methods.channelwise),
-    "metrics": ("Metrics of a pass or none, maps given", metrics.metrics),
+@dataclass(frozen=True)
+class Section:
+    """A table: ``module.function`` of ``benching`` measures it; imported when it runs, since peers load slowly."""
+
+    title: str
+    module: str
+    function: str
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, bench: Bench) -> list[Row] | pd.DataFrame:
+        work = getattr(importlib.import_module(f"benching.{self.module}"), self.function)
+        return work(bench, **self.options)  # type: ignore[no-any-return]
+
+
+SECTIONS = {
+    "gradients": Section(
+        "Gradient CAMs and ReciproCAM against the bare forward pass, a batch of 16", "methods", "gradients"
+    ),
+    "reciprocam": Section("ReciproCAM on each backend, against openvino-xai", "reciprocam", "reciprocam"),
+    "vgg": Section("ReciproCAM on VGG16 (random weights), the activations given", "reciprocam", "vgg"),
+    "curves": Section("Insertion and deletion, maps given", "metrics", "curves"),
+    "runs": Section("Methods that share a run, without metrics", "runs", "methods"),
+    "efficiency": Section("Efficiency of whole runs with seven metrics", "runs", "efficiency"),
+    "scorecam-torchcam": Section("Score-CAM against torchcam, one image", "methods", "scorecam", {"peer": "torchcam"}),
+    "scorecam-grad-cam": Section("Score-CAM against grad-cam, one image", "methods", "scorecam", {"peer": "grad-cam"}),
+    "images": Section("A run's time and peak memory by the number of images", "runs", "images"),
+    "batches": Section("Cost by the images a batch", "costs", "batches"),
+    "channels": Section("Cost by the channels of the layer, one image", "costs", "channels"),
+    "others": Section("Other methods of torchcam and grad-cam, a batch of 4", "methods", "others"),
+    "pixelwise": Section("Methods of captum, one image", "methods", "pixelwise"),
+    "channelwise": Section("Methods of many passes a channel, one image", "methods", "channelwise"),
+    "metrics": Section("Metrics of a pass or none, maps given", "metrics", "metrics"),
 }
 TEXT = (
     "EfficientNet-Lite0 and foolbox's sample images unless the group says otherwise. `ratio`: time over that of the "
@@ -53,6 +68,12 @@ TEXT = (
     "largest between two maps after min-max (between two values, of a metric), to the group's first line of camsbench "
     "or to its preset that reads the method as the peer does. Passes: F whole forward, head of it alone, B backward, "
     "tail of the head behind its first linear layer. All contenders run under the same allocator setting and threads."
+)
+
+WHOLE = (
+    "Whole runs of camsbench on EfficientNet-Lite0, images from disk to rows on disk. `efficiency`: the bare time of "
+    "the passes over the run's wall time, as the run accounts for itself. Peak memory: of the command's process, or of its "
+    "loader's where that is larger."
 )
 
 
@@ -72,30 +93,30 @@ def main(given: list[str] | None = None) -> int:
         return 1
     keep_freed_memory()  # as camsbench's command line does: the peers gain from it, too
     bench = Bench(args.output, args.repeats, args.budget, args.smoke, python)
-    failed = [name for name in chosen if not section(bench, name)]
+    failed = [name for name in chosen if not written(bench, name)]
     text = f"# Targets\n\n{reach.markdown(bench.output)}\n\n{machine.facts()}\n"
     (bench.output / "reach.md").write_text(text)
     print(text)
     return 1 if failed else 0
 
 
-def section(bench: Bench, name: str) -> bool:
+def written(bench: Bench, name: str) -> bool:
     """Measure a section and write it; False where it failed, which the others outlive."""
-    title, work = SECTIONS[name]
+    section = SECTIONS[name]
     head, start = machine.facts(), time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # peers warn of hooks and of NumPy
-            found = work(bench)
+            found = section(bench)
     except (CamsbenchError, RuntimeError) as error:
         print(f"{name} failed: {error}", file=sys.stderr)
         return False
     rows = found if isinstance(found, pd.DataFrame) else table.frame(found)
     spent = f"{time.perf_counter() - start:.0f} s. {head}"
-    text = TEXT if not isinstance(found, pd.DataFrame) else (work.__doc__ or "")
+    text = TEXT if not isinstance(found, pd.DataFrame) else WHOLE
     if name == "reciprocam" and bench.openvino_xai_python is None:
         text += " Without openvino-xai: no environment of its own was named (make bench-openvino-xai)."
-    print(table.write(bench.output, name, title, text, rows, spent), flush=True)
+    print(table.write(bench.output, name, section.title, text, rows, spent), flush=True)
     return True
 
 

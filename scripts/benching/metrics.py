@@ -51,16 +51,23 @@ def given(n: int) -> Tensor:
 
 def ours(metrics: list[Any], backend: str, n: int, maps: Tensor, twin: str | None = None) -> Contender:
     """camsbench's metrics of given maps, with the base pass that peers make too: values [B,metrics]."""
-    split = on(backend)
-    x = pictures(n).contiguous(memory_format=split.memory_format)
-    rule, target = SaliencyRule("normalise_then_upsample"), torch.tensor(targets(n))
 
     def work() -> Tensor:
-        forward = scoring.forward(split, x, target, (0,) * n)
-        columns, _ = measured(metrics, explain(split, Given(maps), rule, forward))
-        return torch.stack(list(columns.values()), 1)
+        return values(metrics, backend, base(backend, n), maps)
 
-    return Contender(f"camsbench, {backend}", work, split, twin)
+    return Contender(f"camsbench, {backend}", work, on(backend), twin)
+
+
+def base(backend: str, n: int) -> Forward:
+    """The base pass of the first ``n`` images."""
+    x = pictures(n).contiguous(memory_format=on(backend).memory_format)
+    return scoring.forward(on(backend), x, torch.tensor(targets(n)), (0,) * n)
+
+
+def values(metrics: list[Any], backend: str, forward: Forward, maps: Tensor) -> Tensor:
+    """Values [B,metrics] of given maps."""
+    columns, _ = measured(metrics, explain(on(backend), Given(maps), SaliencyRule("normalise_then_upsample"), forward))
+    return torch.stack(list(columns.values()), 1)
 
 
 def curves(bench: Bench) -> list[Row]:
@@ -85,8 +92,7 @@ def curves(bench: Bench) -> list[Row]:
         return ours([Deletion(steps), Insertion(steps)], "torch", n, maps).work().mean(0, keepdim=True)
 
     def at_thirds() -> Tensor:
-        forward = scoring.forward(network(), x, torch.tensor(target), (0,) * n)
-        subject = explain(network(), Given(maps), SaliencyRule(), forward)
+        subject = explain(network(), Given(maps), SaliencyRule(), base("torch", n))
         return Deletion(thirds)(subject)["deletion_curve"][:, 1:]
 
     both = [ours([Deletion(steps), Insertion(steps)], b, n, maps, first) for b in BACKENDS]
@@ -139,6 +145,7 @@ def metrics(bench: Bench) -> list[Row]:
     def mean() -> Tensor:
         return ours([Drop(), Increase()], "torch", n, maps).work().mean(0, keepdim=True)
 
+    forward = base("torch", n)  # peers make none for the metrics of the map alone
     drop = [ours([Drop(), Increase()], backend, n, maps, first) for backend in BACKENDS]
     absolute = ours([Drop(formula="absolute"), Increase()], "torch", n, maps).work
     groups = {
@@ -148,11 +155,11 @@ def metrics(bench: Bench) -> list[Row]:
             Contender("grad-cam", grad_cam, network(), absolute),
         ],
         "sparseness": [
-            ours([Sparseness()], "torch", n, maps),
+            Contender(first, partial(values, [Sparseness()], "torch", forward, maps), network()),
             Contender("quantus", partial(by_quantus, quantus.Sparseness), network(), first),
         ],
         "entropy": [
-            ours([Entropy()], "torch", n, maps),
+            Contender(first, partial(values, [Entropy()], "torch", forward, maps), network()),
             Contender("quantus, Complexity", partial(by_quantus, quantus.Complexity), network(), first),
         ],
     }

@@ -41,13 +41,13 @@ def markdown(folder: Path) -> str:
 
 
 def runs(folder: Path, section: str, group: str) -> dict[str, list[float]]:
-    """Seconds of each repeat of each contender of a group.
+    """Seconds of each repeat of each contender of a group, named in full or up to its first comma.
 
     Raises:
         FileNotFoundError, KeyError: the section, or the group, was not measured.
     """
     table = pd.read_csv(folder / f"{section}.csv", keep_default_na=False)
-    rows = table[table["group"].astype(str).str.startswith(group)]
+    rows = table[(table["group"] == group) | table["group"].str.startswith(f"{group},")]
     if rows.empty:
         raise KeyError(f"{section} has no {group}")
     return {
@@ -138,13 +138,18 @@ def targets() -> list[Target]:
             False,
             ratio("vgg", "vgg16", ("a pass a cell",), torch),
         ),
-        Target("insertion + deletion against torchcam's", 2, False, ratio("curves", "insertion", ("torchcam",), torch)),
+        Target(
+            "insertion + deletion against torchcam's",
+            2,
+            False,
+            ratio("curves", "insertion + deletion", ("torchcam",), torch),
+        ),
         Target("deletion against Quantus' PixelFlipping", 2, False, ratio("curves", "deletion", ("quantus",), torch)),
         Target(
             "four methods in one run against four runs",
             1.4,
             False,
-            ratio("runs", "gradcam", ("four runs",), "one run of four methods"),
+            ratio("runs", "four methods", ("four runs",), "one run of four methods"),
         ),
         *(
             Target(f"efficiency of a whole run: {name}", aim, False, single("efficiency", name, "efficiency"))

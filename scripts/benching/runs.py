@@ -49,7 +49,7 @@ def methods(bench: Bench) -> list[Row]:
         Contender("one run of four methods", lambda: None, seconds=partial(seconds, ",".join(FOUR))),
         Contender("four runs of one", lambda: None, seconds=partial(seconds, *FOUR)),
     ]
-    return measure("runs", "+".join(FOUR), n, contenders, bench.times(5), bench.budget)
+    return measure("runs", f"four methods, {'+'.join(FOUR)}", n, contenders, bench.times(5), bench.budget)
 
 
 def efficiency(bench: Bench) -> pd.DataFrame:
