@@ -40,7 +40,7 @@ class Section:
 
     def __call__(self, bench: Bench) -> list[Row] | pd.DataFrame:
         work = getattr(importlib.import_module(f"benching.{self.module}"), self.function)
-        return work(bench, **self.options)  # type: ignore[no-any-return]
+        return work(bench, **self.options)
 
 
 SECTIONS = {
@@ -72,8 +72,8 @@ TEXT = (
 
 WHOLE = (
     "Whole runs of camsbench on EfficientNet-Lite0, images from disk to rows on disk. `efficiency`: the bare time of "
-    "the passes over the run's wall time, as the run accounts for itself. Peak memory: of the command's process, or of its "
-    "loader's where that is larger."
+    "the passes over the run's wall time, as the run accounts for itself. Peak memory: of the command's process, "
+    "or of its loader's where that is larger."
 )
 
 

@@ -15,22 +15,24 @@ LAYERS = {
     "efficientnet_lite0": [f"blocks.{i}.0.bn2" for i in range(7)] + ["bn2"],
     "resnet18": ["layer1", "layer2", "layer3", "layer4"],
 }
+CELLS = 196  # ReciproCAM passes the head once a cell, which at 112×112 takes minutes
 
 
 def channels(bench: Bench) -> list[Row]:
-    """One image under Grad-CAM, ReciproCAM and Score-CAM at layers of 32 to 1280 channels."""
+    """One image under Grad-CAM, Score-CAM and (at small maps) ReciproCAM at layers of 16 to 1280 channels."""
     chosen = {"efficientnet_lite0": ["blocks.0.0.bn2"]} if bench.smoke else LAYERS
     cuts = [(model, layer) for model, layers in chosen.items() for layer in layers]
     rows = []
     for model, layer in cuts:
         split, x = network(model, layer), pictures(1, model)
         with torch.no_grad():
-            shape = "×".join(map(str, split.features(x).shape[1:]))
+            count, height, width = split.features(x).shape[1:]
+        few = height * width <= CELLS
         contenders = [
             Contender(method, partial(camsbench.explain, method, split, x, targets(1)), split)
-            for method in ("gradcam", "reciprocam", "scorecam")
+            for method in ("gradcam", "scorecam", *(["reciprocam"] if few else []))
         ]
-        group = f"{model} {layer} {shape}"
+        group = f"{model} {layer} {count}×{height}×{width}"
         rows += measure("channels", group, 1, contenders, bench.times(5), bench.budget / len(cuts))
     return rows
 

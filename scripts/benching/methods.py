@@ -13,17 +13,25 @@ from torch import Tensor
 from torchcam import methods as torchcam
 
 import camsbench
-from benching.peers import by_captum, by_grad_cam, by_torchcam, for_captum
+from benching.peers import LAYER, by_captum, by_grad_cam, by_torchcam, for_captum
 from benching.subjects import BACKENDS, Bench, network, on, pictures, targets
 from benching.timing import Contender, Row, Work, measure
 
 BATCH = 16
-SHALLOW = "blocks.0.0.bn2"  # 32 channels: what costs 35 passes a channel ends within minutes there
+SAME = "camsbench, torch"  # ours of the group: what maps are compared with
+SHALLOW = "blocks.0.0.bn2"  # 16 channels: what costs 35 passes a channel ends within minutes there
 
 
-def ours(method: str | Any, backend: str, x: Tensor, target: list[int], twin: str | Work | None = None) -> Contender:
+def ours(
+    method: str | Any,
+    backend: str,
+    x: Tensor,
+    target: list[int],
+    twin: str | Work | None = None,
+    layer: str | None = None,
+) -> Contender:
     """camsbench as its user calls it: from normalised images to saliencies at the image's size, min-maxed."""
-    split = on(backend)
+    split = on(backend, layer)
     images = x.contiguous(memory_format=split.memory_format)
     work = partial(camsbench.explain, method, split, images, target)
     return Contender(f"camsbench, {backend}", work, split, twin)
@@ -60,41 +68,42 @@ def grad_cam_of(kind: Any, x: Tensor, target: list[int], twin: str | Work, **opt
 def scorecam(bench: Bench, peer: str) -> list[Row]:
     """Score-CAM of one image, 1280 channels; each contender weighs channels as the peer does."""
     x, target, name = pictures(1), targets(1), f"scorecam_{peer.replace('-', '')}"
+    layer = SHALLOW if bench.smoke else LAYER
     for backend in BACKENDS:  # compile, and fill the caches, without minutes of warming up
-        on(backend).logits(x.expand(16, -1, -1, -1))
-        on(backend).logits(x)
-    theirs = {
-        "torchcam": partial(torchcam_of, torchcam.ScoreCAM),
-        "grad-cam": partial(grad_cam_of, pgc.ScoreCAM),
-    }[peer](x, target, "camsbench, torch")
-    contenders = [ours(name, backend, x, target, "camsbench, torch") for backend in BACKENDS]
-    return measure(f"scorecam-{peer}", "Score-CAM", 1, [*contenders, theirs], bench.times(5), bench.budget, warm=False)
+        on(backend, layer).logits(x.expand(16, -1, -1, -1))
+        on(backend, layer).logits(x)
+    contenders = [ours(name, backend, x, target, SAME, layer) for backend in BACKENDS]
+    contenders.append(
+        torchcam_of(torchcam.ScoreCAM, x, target, SAME, layer=layer)
+        if peer == "torchcam"
+        else grad_cam_of(pgc.ScoreCAM, x, target, SAME, layer=layer)
+    )
+    return measure(f"scorecam-{peer}", "Score-CAM", 1, contenders, bench.times(5), bench.budget, warm=False)
 
 
 def gradients(bench: Bench) -> list[Row]:
     """Methods of one gradient through the head, and ReciproCAM, against the bare forward pass of the same batch."""
     n = 2 if bench.smoke else BATCH
     x, target = pictures(n), targets(n)
-    same = "camsbench, torch"
 
     def captum_grad_cam() -> Contender:
         model = for_captum(network().model)
         peer = attr.LayerGradCam(model, model.get_submodule("bn2"))
         reduce: Callable[[Tensor], Tensor] = lambda maps: maps[:, 0]  # noqa: E731
         work = partial(by_captum, peer, x, target, reduce, relu_attributions=True)
-        return Contender("captum", work, model, same)
+        return Contender("captum", work, model, SAME)
 
     rivals: dict[str, list[Contender]] = {
         "gradcam": [
-            torchcam_of(torchcam.GradCAM, x, target, same),
-            grad_cam_of(pgc.GradCAM, x, target, same),
+            torchcam_of(torchcam.GradCAM, x, target, SAME),
+            grad_cam_of(pgc.GradCAM, x, target, SAME),
             captum_grad_cam(),
         ],
         "gradcampp": [
             torchcam_of(torchcam.GradCAMpp, x, target, preset("gradcampp_torchcam", x, target)),
             grad_cam_of(pgc.GradCAMPlusPlus, x, target, preset("gradcampp_gradcam", x, target)),
         ],
-        "xgradcam": [torchcam_of(torchcam.XGradCAM, x, target, same), grad_cam_of(pgc.XGradCAM, x, target, same)],
+        "xgradcam": [torchcam_of(torchcam.XGradCAM, x, target, SAME), grad_cam_of(pgc.XGradCAM, x, target, SAME)],
         "abscam_init": [],
         "reciprocam": [],
     }
@@ -109,17 +118,16 @@ def others(bench: Bench) -> list[Row]:
     """The other methods that torchcam or grad-cam has too, with a pass or a few."""
     n = 2 if bench.smoke else 4
     x, target = pictures(n), targets(n)
-    same = "camsbench, torch"
     theirs: dict[str, list[Contender]] = {
-        "cam": [torchcam_of(torchcam.CAM, x, target, same, fc_layer="classifier")],
-        "layercam": [torchcam_of(torchcam.LayerCAM, x, target, same), grad_cam_of(pgc.LayerCAM, x, target, same)],
-        "hirescam": [grad_cam_of(pgc.HiResCAM, x, target, same)],
-        "gradcam_elementwise": [grad_cam_of(pgc.GradCAMElementWise, x, target, same)],
-        "finercam": [grad_cam_of(pgc.FinerCAM, x, target, same)],
-        "eigencam": [grad_cam_of(pgc.EigenCAM, x, target, same)],
-        "eigengradcam": [grad_cam_of(pgc.EigenGradCAM, x, target, same)],
-        "fem": [grad_cam_of(pgc.FEM, x, target, same)],
-        "smoothgradcampp_torchcam": [torchcam_of(torchcam.SmoothGradCAMpp, x, target, same)],
+        "cam": [torchcam_of(torchcam.CAM, x, target, SAME, fc_layer="classifier")],
+        "layercam": [torchcam_of(torchcam.LayerCAM, x, target, SAME), grad_cam_of(pgc.LayerCAM, x, target, SAME)],
+        "hirescam": [grad_cam_of(pgc.HiResCAM, x, target, SAME)],
+        "gradcam_elementwise": [grad_cam_of(pgc.GradCAMElementWise, x, target, SAME)],
+        "finercam": [grad_cam_of(pgc.FinerCAM, x, target, SAME)],
+        "eigencam": [grad_cam_of(pgc.EigenCAM, x, target, SAME)],
+        "eigengradcam": [grad_cam_of(pgc.EigenGradCAM, x, target, SAME)],
+        "fem": [grad_cam_of(pgc.FEM, x, target, SAME)],
+        "smoothgradcampp_torchcam": [torchcam_of(torchcam.SmoothGradCAMpp, x, target, SAME)],
     }
     if bench.smoke:
         theirs = {name: theirs[name] for name in ("layercam", "hirescam")}
@@ -139,7 +147,6 @@ def pixelwise(bench: Bench) -> list[Row]:
 
     x, target, steps = pictures(1), targets(1), 4 if bench.smoke else 16
     model = for_captum(network().model)
-    same = "camsbench, torch"
     window, stride = (112, 112) if bench.smoke else (32, 16)
     fixed = {"sliding_window_shapes": (3, window, window), "strides": (3, stride, stride), "perturbations_per_eval": 16}
     probability = attr.Occlusion(lambda image: model(image).softmax(1))
@@ -152,38 +159,34 @@ def pixelwise(bench: Bench) -> list[Row]:
     reduce: dict[str, Callable[[Tensor], Tensor]] = {"occlusion": lambda maps: maps[:, 0]}
     rows = []
     for name, method, peer, options in every:
+        note = "passes ReLU6 the plain gradient" if name in ("deconvolution", "guided_backprop") else ""
         how = reduce.get(name, lambda maps: maps.abs().sum(1))
-        theirs = Contender("captum", partial(by_captum, peer, x, target, how, **options), model, same)
+        theirs = Contender("captum", partial(by_captum, peer, x, target, how, **options), model, SAME, note=note)
         contenders = [ours(method, "torch", x, target), theirs]
         rows += measure("pixelwise", name, 1, contenders, bench.times(5), bench.budget / len(every))
     return rows
 
 
 def channelwise(bench: Bench) -> list[Row]:
-    """Methods of many passes a channel: Ablation-CAM at the last layer; SS-CAM and IS-CAM early, at 32 channels."""
+    """Methods of many passes a channel: Ablation-CAM at the last layer; SS-CAM and IS-CAM early, at 16 channels."""
     from camsbench.methods.iscam import ISCAM
     from camsbench.methods.sscam import SSCAM
 
     x, target = pictures(1), targets(1)
-    early = network(layer=SHALLOW)
     n = 1 if bench.smoke else 4
 
-    def at(layer: str, method: Any) -> Contender:
-        work = partial(camsbench.explain, method, network(layer=layer), x, target)
-        return Contender("camsbench, torch", work, network(layer=layer))
-
     groups: dict[str, list[Contender]] = {
-        f"sscam, {early.layer}, n={n}": [
-            at(SHALLOW, SSCAM(n=n)),
+        f"sscam, {SHALLOW}, n={n}": [
+            ours(SSCAM(n=n), "torch", x, target, layer=SHALLOW),
             torchcam_of(torchcam.SSCAM, x, target, "", layer=SHALLOW, num_samples=n),
         ],
-        f"iscam, {early.layer}, n={n}": [
-            at(SHALLOW, ISCAM(n=n)),
+        f"iscam, {SHALLOW}, n={n}": [
+            ours(ISCAM(n=n), "torch", x, target, layer=SHALLOW),
             torchcam_of(torchcam.ISCAM, x, target, "", layer=SHALLOW, num_samples=n),
         ],
         "ablationcam": [
             ours("ablationcam", "torch", x, target),
-            grad_cam_of(pgc.AblationCAM, x, target, "camsbench, torch"),
+            grad_cam_of(pgc.AblationCAM, x, target, SAME),
         ],
     }
     if bench.smoke:

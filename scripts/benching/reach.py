@@ -100,8 +100,8 @@ def single(section: str, group: str, column: str) -> Callable[[Path], tuple[floa
     """One cell of a table without repeats."""
 
     def found(folder: Path) -> tuple[float, str]:
-        table = pd.read_csv(folder / f"{section}.csv").set_index("group")
-        row = table.loc[group]
+        table = pd.read_csv(folder / f"{section}.csv")
+        (row,) = table[table["group"] == group].to_dict("records")
         return float(row[column]), f"{row['images']} images, {row['seconds']:.1f} s"
 
     return found

@@ -52,9 +52,11 @@ def network(model: str = EMBEDDED, layer: str | None = None) -> TorchSplit:
 
 
 @lru_cache
-def on(backend: str) -> TorchSplit | ExportedSplit:
+def on(backend: str, layer: str | None = None) -> TorchSplit | ExportedSplit:
     """The embedded network on a backend."""
-    return network() if backend == "torch" else camsbench.load_model(EMBEDDED, device="cpu", backend=backend)
+    if backend == "torch":
+        return network(layer=layer)
+    return camsbench.load_model(EMBEDDED, layer=layer, device="cpu", backend=backend)
 
 
 @lru_cache
