@@ -1,0 +1,129 @@
+"""ReciproCAM: on each backend, against openvino-xai, and on a VGG head against passing every cell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benching.methods import bare, ours
+from benching.subjects import BACKENDS, Bench, network, pictures, targets
+from benching.timing import Contender, Row, measure
+from camsbench import scoring
+from camsbench.backends.export import Export
+from camsbench.methods.reciprocam import ReciproCAM
+from camsbench.microbatch import MicroBatch
+
+WORKER = Path(__file__).parent / "ovx_worker.py"
+
+
+class OpenVINOXAI:
+    """openvino-xai in a process of its own, which works when it is told to and reads its own clock."""
+
+    def __init__(self, python: Path, folder: Path, x: Tensor, target: list[int]) -> None:
+        np.save(folder / "x.npy", x.contiguous().numpy())
+        self.maps_file = folder / "maps.npy"
+        command = [python, WORKER, Export.of(network()).whole(), folder / "x.npy", json.dumps(target), self.maps_file]
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        word, *self.about = self._answer().split() or [""]
+        if word != "ready":
+            raise RuntimeError(f"openvino-xai did not start: {self._last_words()}")
+
+    def __call__(self, order: str) -> float:
+        """Seconds of an order such as ``explain 16 fp32``."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(order + "\n")
+        self.process.stdin.flush()
+        return float(self._answer())
+
+    def maps(self) -> Tensor:
+        """Maps [N,h,w] of the last ``explain``."""
+        return torch.from_numpy(np.load(self.maps_file).astype(np.float32))
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"openvino-xai ended: {self._last_words()}")
+        return line
+
+    def _last_words(self) -> str:
+        said = self.process.communicate()[1].strip().splitlines()
+        return said[-1] if said else "it said nothing"
+
+
+@contextmanager
+def openvino_xai(bench: Bench, x: Tensor, target: list[int]) -> Iterator[OpenVINOXAI | None]:
+    """The peer, or None where no environment of its own is named."""
+    if bench.openvino_xai_python is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        peer = OpenVINOXAI(bench.openvino_xai_python, Path(folder), x, target)
+        try:
+            yield peer
+        finally:
+            peer.close()
+
+
+def reciprocam(bench: Bench) -> list[Row]:
+    """Batches of 1 and 16 on each backend, on logits as openvino-xai scores; the reference is OpenVINO's."""
+    rows: list[Row] = []
+    for n in (1, 2 if bench.smoke else 16):
+        x, target = pictures(n), targets(n)
+        with openvino_xai(bench, x, target) as peer:
+            method = ReciproCAM(score="logit")
+            first = ours(method, "openvino", x, target)
+            rest = [ours(method, backend, x, target, first.name) for backend in BACKENDS if backend != "openvino"]
+            contenders = [first, *rest, bare("openvino", x), *theirs(peer, n, first.name)]
+            rows += measure("reciprocam", f"batch {n}", n, contenders, bench.times(31), bench.budget / 2)
+    return rows
+
+
+def theirs(peer: OpenVINOXAI | None, n: int, twin: str) -> list[Contender]:
+    """openvino-xai's ReciproCAM and its bare passes, in the precision that it takes and in fp32."""
+    if peer is None:
+        return []
+    version, precision = peer.about
+    note = f"OpenVINO {version}, one image a call"
+    made = []
+    for how, said in (("", precision), (" fp32", "fp32")):
+        explain, pass_only = partial(peer, f"explain {n}{how}"), partial(peer, f"bare {n}{how}")
+        made.append(Contender(f"bare forward, openvino-xai, {said}", lambda: None, seconds=pass_only, note=note))
+        made.append(Contender(f"openvino-xai, {said}", peer.maps, None, twin, explain, note))
+    return made
+
+
+def vgg(bench: Bench) -> list[Row]:
+    """VGG16's 196 cells, the activations given: slices of the first linear layer, or a pass of the head a cell."""
+    images = 1
+    split = network("vgg16")
+    method = ReciproCAM()
+    at_once = replace(split, micro_batch=MicroBatch(196))
+    forward = scoring.forward(split, pictures(images, "vgg16"), None, (0,) * images)
+
+    def plain(which: object) -> Tensor:
+        with scoring.plain():
+            return method(which, forward)  # type: ignore[arg-type]
+
+    contenders = [
+        Contender("camsbench, torch", partial(method, split, forward), split),
+        Contender("a pass a cell, all 196 at once", partial(plain, at_once), split, "camsbench, torch"),
+        Contender("a pass a cell, micro-batches", partial(plain, split), split, "camsbench, torch"),
+    ]
+    return measure("vgg", "vgg16, features.29", images, contenders, bench.times(15), bench.budget)
