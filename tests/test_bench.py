@@ -84,6 +84,8 @@ def test_targets_read_the_tables(reach: Any, tmp_path: Path) -> None:
     assert "| at least 3 | 4.00 | met |" in lines[2]  # torchcam is the faster one: 4, 4, 5
     assert "| at least 6 | 5.00 | not met, by 17 % |" in lines[3]  # grad-cam there: 5, 9, 5, torchcam 4, 8, 5
     assert all("not measured" in line for line in lines[4:])
+    table(tmp_path, "vgg", "vgg16, features.29", {"camsbench, torch": "0.4", "a pass a cell, micro-batches": "2"})
+    assert "196 cells | at least 4.5 | 5.00 | met |" in reach.markdown(tmp_path)
 
 
 def test_a_target_reads_its_own_group(reach: Any, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def theirs(peer: OpenVINOXAI | None, n: int, twin: str) -> list[Contender]:
     version, precision = peer.about
     note = f"OpenVINO {version}, one image a call"
     made = []
-    for how, said in (("", precision), (" fp32", "fp32")):
+    for how, said in (("", f"as it comes ({precision})"), (" fp32", "fp32")):
         explain, pass_only = partial(peer, f"explain {n}{how}"), partial(peer, f"bare {n}{how}")
         made.append(Contender(f"bare forward, openvino-xai, {said}", lambda: None, seconds=pass_only, note=note))
         made.append(Contender(f"openvino-xai, {said}", peer.maps, None, twin, explain, note))

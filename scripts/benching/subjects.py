@@ -37,7 +37,7 @@ class Bench:
 
     output: Path
     repeats: int | None = None
-    budget: float = 420.0
+    budget: float = 450.0
     smoke: bool = False
     openvino_xai_python: Path | None = None
 
