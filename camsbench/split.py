@@ -117,7 +117,7 @@ def cut(
         quick = folded(head)(folded(features)(x)) if fold else logits
     if not torch.allclose(logits, whole, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise CamsbenchError(_does_not_recompose(name, layer, logits, whole, "choose another model.layer"))
-    scale = float(whole.abs().max())  # untrained networks have logits of 1e3, some of them near 0
+    scale = float(whole.nan_to_num().abs().max())  # untrained networks have logits of 1e3, some of them near 0
     if not torch.allclose(quick, whole, rtol=0, atol=1e-4 * max(scale, 0.1), equal_nan=True):
         raise CamsbenchError(_does_not_recompose(name, layer, quick, whole, "use runtime.fold=false"))
     device = x.device
