@@ -67,7 +67,7 @@ _known: WeakKeyDictionary[nn.Module, LinearHead | None] = WeakKeyDictionary()
 
 def linear_head(split: Split) -> LinearHead | None:
     """The head of ``split`` in its parts; None where it has another form, is not traced, or short cuts are off."""
-    traced = getattr(split, "head_graph", None)
+    traced = getattr(split, "traced_head", None)
     if not short_cuts() or not isinstance(traced, fx.GraphModule):
         return None
     if traced not in _known:

@@ -49,6 +49,11 @@ class TorchSplit:
         return next(self.model.parameters()).device
 
     @property
+    def traced_head(self) -> nn.Module:
+        """The head's graph, for ``camsbench.heads``."""
+        return self.head_graph
+
+    @property
     def weight_hash(self) -> str:
         return weight_hash(self.model)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camsbench.microbatch import MicroBatch
 from camsbench.preprocess import Preprocess
@@ -33,6 +33,8 @@ class ExportedSplit:
     weight_hash: str
     provides: frozenset[str] = frozenset()
     memory_format: torch.memory_format = torch.contiguous_format
+    traced_head: nn.Module | None = None  # PyTorch's, for closed forms
+    repack: bool = True
     watchers: list[Watcher] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -56,6 +58,8 @@ class ExportedSplit:
             preprocess=split.preprocess,
             micro_batch=split.micro_batch,
             weight_hash=split.weight_hash,
+            traced_head=split.traced_head,
+            repack=split.repack,
         )
 
     def features(self, x: Tensor) -> Tensor:
