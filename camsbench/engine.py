@@ -1,7 +1,13 @@
 """How perturbed copies are passed: in another precision, and compiled for one shape.
 
 Copies are nearly all of a run's passes; the few others, those of the images themselves and of the masked images, stay
-in fp32, and so do activations, gradients, drop and increase. The copies' scores are float32 behind the network.
+in fp32, and so do activations and gradients: of a map that needs no copies only the curves move. The copies' scores
+are float32 behind the network. Weights and BatchNorm's statistics stay float32 too (autocast), so that a weight that
+changes needs no second copy; each micro-batch pays a cast of them.
+
+What bf16 changes (5 images, EfficientNet-Lite0, 56 steps; the largest difference of an image, and that of the means):
+insertion 0.019 and 0.003, deletion 0.008 and 0.002, and for Group-CAM, whose map is made of copies, drop 0.011 and
+0.001, coherency 0.006 and 0.002, ADCC 0.010 and 0.002. Grad-CAM's and ReciproCAM's other metrics do not move.
 """
 
 from __future__ import annotations

@@ -78,12 +78,12 @@ class Curve:
         rank, units, covered = self._rank(explained)
         steps, step = self.plan(units)
         at = rank.div_(step, rounding_mode="floor").clamp_(max=steps).int()  # the step that reaches each pixel
-        at = at.expand_as(forward.x).contiguous(memory_format=split.memory_format)  # as x lies: three times as quick
+        at = at.expand_as(forward.x).contiguous(memory_format=split.memory_format)  # as x lies: a third less time
         other = substrate_of(self.substrate, split, forward)
         after, before = (forward.x, other) if insert else (other, forward.x)
 
         def perturb(image: Tensor, copy: Tensor) -> Tensor:
-            return torch.where(at[image] < copy[:, None, None, None], after[image], before[image])
+            return torch.where(at[image] < copy.int()[:, None, None, None], after[image], before[image])
 
         if not short_cuts():
             return score_inputs(split, perturb, steps + 1, forward.target)
