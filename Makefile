@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type smoke methods parity gallery audit plan clean
+.PHONY: help demo test lint type smoke methods parity gallery audit plan bench bench-openvino-xai clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -71,6 +71,13 @@ audit: $(VENV)/.demo  ## what the printed numbers of both papers imply, to resul
 
 plan: $(VENV)/.demo  ## passes and hours of ReciproCAM's Table 1, before any work; ARGS=... for another run
 	$(BIN)/python -m camsbench.plan $(or $(ARGS),experiment=reciprocam_table1)
+
+bench: $(VENV)/.dev  ## beside the peers, method by method in one run, to results/bench; about an hour on two quiet cores
+	$(BIN)/python scripts/bench.py $(if $(wildcard .venv-ovx/bin/python),--openvino-xai-python .venv-ovx/bin/python) $(ARGS)
+
+bench-openvino-xai:  ## openvino-xai for the bench, in an environment of its own: it wants another OpenVINO
+	$(PYTHON) -m venv .venv-ovx
+	.venv-ovx/bin/python -m pip install --quiet --disable-pip-version-check openvino-xai
 
 clean:  ## remove the environment and the caches; runs under results/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
