@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -62,10 +63,16 @@ def batches(
         _Pictures(records, preprocess),
         batch_sampler=[list(group) for group in groups],
         collate_fn=_collate,
-        num_workers=min(workers, len(groups)),
+        num_workers=(count := min(workers, len(groups))),
         pin_memory=pin,
+        multiprocessing_context=_context() if count else None,
     )
     yield from loader
+
+
+def _context() -> str | None:
+    """How worker processes begin: PyTorch's own way, but not by forking the threads of ONNX Runtime or OpenVINO."""
+    return "forkserver" if {"onnxruntime", "openvino"} & sys.modules.keys() else None
 
 
 def worker_count(workers: int | str) -> int:

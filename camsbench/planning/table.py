@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from camsbench.cost import Passes
 from camsbench.planning.count import BASE, EXPLAIN, Line
+from camsbench.speed import Speed
 from camsbench.tables.grid import grid
 
 SPEEDS = ("network", "layer", "features/s", "heads/s", "gradients of the head/s", "of the features/s")
@@ -26,7 +27,7 @@ def render(lines: Sequence[Line], remarks: Sequence[str] = ()) -> str:
         methods.append([cell, method, f"{part[0].images:,}", *_totals(part), _hours(judging)])
     metrics = [[part, *_totals(found)] for (part,), found in _grouped(lines, lambda line: (line.part,)).items()]
     total = ["all", "", "", *_totals(lines), ""]
-    speeds = dict.fromkeys((line.network, line.layer, *map(_rate, vars(line.speed).values())) for line in lines)
+    speeds = dict.fromkeys((line.network, line.layer, *_rates(line.speed)) for line in lines)
     return "\n\n".join(
         [
             largest(lines),
@@ -77,6 +78,10 @@ def _duration(hours: float) -> str:
     if hours >= 48:
         return f"{hours / 24:,.0f} days"
     return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} min"
+
+
+def _rates(speed: Speed) -> list[str]:
+    return [_rate(seconds) for seconds in (speed.features, speed.head, speed.back_head, speed.back_features)]
 
 
 def _rate(seconds: float) -> str:
