@@ -199,6 +199,13 @@ def test_one_bad_image_does_not_stop_a_batch(tmp_path: Path, workers: int) -> No
     assert made[1].failed[2].startswith("cannot read empty.jpg: UnidentifiedImageError")
 
 
+def test_workers_begin_apart_from_the_threads_of_a_backend() -> None:
+    import onnxruntime  # noqa: F401 - its threads do not survive a fork
+
+    made = list(batches(data.samples()[:2], [[0], [1]], PREPROCESS, workers=1, pin=False))
+    assert [batch.places for batch in made] == [[0], [1]]
+
+
 def test_worker_count() -> None:
     assert worker_count(3) == 3
     assert worker_count("auto") >= 1
