@@ -21,6 +21,7 @@ from camsbench.explained import Metric
 from camsbench.fusion import MeanOfLayers
 from camsbench.maps import SaliencyRule
 from camsbench.runtime import Runtime, prepare
+from camsbench.selection import select
 from camsbench.split import TorchSplit
 from camsbench.types import Explainer
 from camsbench.weights import ModelSpec, is_path
@@ -240,7 +241,7 @@ def images_of(node: DictConfig) -> list[data.Record]:
         if isinstance(error.__cause__, CamsbenchError):
             raise error.__cause__ from None
         raise CamsbenchError(f"data: {error.__cause__ or error}") from error
-    return data.select(source, **selection)
+    return select(source, **selection)
 
 
 def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:

@@ -12,6 +12,7 @@ from camsbench import CamsbenchError, data
 from camsbench.data import Record
 from camsbench.loader import Batch, batches, read, worker_count
 from camsbench.preprocess import Preprocess
+from camsbench.selection import select
 
 PREPROCESS = Preprocess(resize=256, crop=224, interpolation="bilinear", mean=[0.5] * 3, std=[0.25] * 3)
 
@@ -109,12 +110,12 @@ def test_subset_shuffle_and_limit(tmp_path: Path) -> None:
     records = data.samples()
     listed = tmp_path / "ids.txt"
     listed.write_text("# a frozen list\nimagenet_02_438\n\nimagenet_00_243  # the dog\n")
-    assert [r.label for r in data.select(records, subset=str(listed))] == [438, 243]
-    assert data.select(records, limit=3) == records[:3]
-    ten, five = (data.select(records, shuffle=1, limit=n) for n in (10, 5))
+    assert [r.label for r in select(records, subset=str(listed))] == [438, 243]
+    assert select(records, limit=3) == records[:3]
+    ten, five = (select(records, shuffle=1, limit=n) for n in (10, 5))
     assert ten[:5] == five != records[:5]  # a larger limit only adds images
-    assert data.select(records, shuffle=2, limit=5) != five
-    assert data.select(records, limit=1000) == records
+    assert select(records, shuffle=2, limit=5) != five
+    assert select(records, limit=1000) == records
 
 
 @pytest.mark.parametrize(
@@ -128,14 +129,14 @@ def test_subset_shuffle_and_limit(tmp_path: Path) -> None:
 def test_a_wrong_subset_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "ids.txt").write_text(text)
     with pytest.raises(CamsbenchError, match=sentence):
-        data.select(data.samples(), subset=str(tmp_path / "ids.txt"))
+        select(data.samples(), subset=str(tmp_path / "ids.txt"))
 
 
 def test_other_wrong_choices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CamsbenchError, match=r"data\.subset=.*there is no such file"):
-        data.select(data.samples(), subset=str(tmp_path / "none.txt"))
+        select(data.samples(), subset=str(tmp_path / "none.txt"))
     with pytest.raises(CamsbenchError, match=r"data\.limit=0"):
-        data.select(data.samples(), limit=0)
+        select(data.samples(), limit=0)
     with pytest.raises(CamsbenchError, match=r"label 559 of image imagenet_01_559 is outside the 500 classes of small"):
         data.check_labels(data.samples(), 500, "small")
 

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from camsbench import data, draws
-from camsbench.data import Record, select
+from camsbench.data import Record
 from camsbench.errors import CamsbenchError
+from camsbench.selection import select
 from camsbench.spread import spread
 
 ROOT = Path(__file__).parents[1]

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from camsbench import data, draws
 from camsbench.config import SELECTION, images_of
+from camsbench.selection import select
 
 CLASSES = 1000
 
@@ -32,4 +33,4 @@ def count(cfg: DictConfig) -> tuple[int, str | None]:
     assumed = (
         f"{where}: planned for the {draws.VALIDATION:,} validation images of ILSVRC2012 and what data selects of them."
     )
-    return len(data.select(whole, **{str(key): value for key, value in selection.items()})), assumed
+    return len(select(whole, **{str(key): value for key, value in selection.items()})), assumed
