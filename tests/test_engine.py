@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import sysconfig
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -157,18 +161,27 @@ def test_compiled_copies_see_one_shape_and_are_counted_as_they_are(
     engine._known.clear()  # what this test compiled must not serve another
 
 
-def test_the_real_compiler_gives_the_same_scores(tiny: TorchSplit, tiny_x: Tensor) -> None:
+def plain_and_compiled(cache: str, split: TorchSplit, x: Tensor) -> list[Tensor]:
+    """Scores of the same three copies of each image, as they are and compiled."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+
+    def score(each: TorchSplit) -> Tensor:
+        return scoring.score_inputs(each, lambda i, n: x[i] * n[:, None, None, None], 3, torch.tensor([0, 1]))
+
+    return [score(replace(split, compile=made, micro_batch=MicroBatch(4))) for made in (False, True)]
+
+
+def test_the_real_compiler_gives_the_same_scores(tiny: TorchSplit, tiny_x: Tensor, tmp_path: Path) -> None:
+    """In a process of its own, with an empty cache: what compiles may end the process, or find what another left."""
     try:
         check_compile(True, "torch", CPU)
     except CamsbenchError as error:
         pytest.skip(str(error))
     x = tiny_x.expand(2, -1, -1, -1) * torch.tensor([1.0, 0.5]).view(2, 1, 1, 1)
-
-    def score(split: TorchSplit) -> Tensor:
-        return scoring.score_inputs(split, lambda i, n: x[i] * n[:, None, None, None], 3, torch.tensor([0, 1]))
-
-    plain, quick = (replace(tiny, compile=made, micro_batch=MicroBatch(4)) for made in (False, True))
-    torch.testing.assert_close(score(quick), score(plain))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        plain, quick = pool.submit(plain_and_compiled, str(tmp_path), tiny, x).result()
+    torch.testing.assert_close(quick, plain)
+    assert any(tmp_path.rglob("*.so")) or sys.platform == "win32"
 
 
 def explained(split: TorchSplit, images: Tensor, target: Tensor | None = None) -> Explained:
