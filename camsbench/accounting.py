@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from camsbench import speed
+from camsbench.bare import Bare
 from camsbench.config import Job
 from camsbench.cost import Passes, counted
 from camsbench.fusion import MeanOfLayers
@@ -20,9 +20,9 @@ from camsbench.types import Split
 class Account:
     """The passes of one session of a run, the seconds that it took, and the bare speed of the same split.
 
-    ``bare`` is measured right after the work, on full micro-batches, with the same folding, layout, backend and
-    precision: the median of ``repeats`` (``runtime.bare``). ``efficiency`` is the time that the passes take bare, as a
-    share of the time that the session took: reading, masks, metrics and writing are what is missing to 1.
+    ``bare`` is measured while the work goes on and right after it (``camsbench.bare``): the median of ``repeats``, at
+    least ``runtime.bare`` of them. ``efficiency`` is the time that the passes take bare, as a share of the time that
+    the session took, less that of measuring: reading, masks, metrics and writing are what is missing to 1.
     """
 
     images: int = 0
@@ -59,18 +59,49 @@ class Account:
         return text + "."
 
 
+class Accountant:
+    """Counts a session's passes from its making on, and times bare passes between them."""
+
+    def __init__(self, job: Job, passes: Passes) -> None:
+        self.account = Account()
+        self._passes = passes
+        self._split = _splits(job)[-1]
+        self._repeats = job.runtime.bare
+        self._bare: Bare | None = None
+        self._measuring = 0.0
+        self._start = time.perf_counter()
+
+    def between(self) -> None:
+        """To be called now and then between the work: times bare micro-batches while they are due."""
+        while self._repeats and (self._bare is None or self._bare.due()):
+            self._unseen(self._sampled)
+
+    def close(self) -> None:
+        """The work is done: what is still to be measured."""
+        account = self.account
+        account.seconds = time.perf_counter() - self._start - self._measuring
+        account.passes = replace(self._passes)
+        if account.images and self._bare is not None:
+            account.bare, account.repeats = self._bare.speed(account.passes, max(5.0, account.seconds / 10))
+
+    def _sampled(self) -> None:
+        self._bare = self._bare or Bare(self._split, self._repeats)
+        self._bare.sample()
+
+    def _unseen(self, work: Callable[[], None]) -> None:
+        before, start = replace(self._passes), time.perf_counter()
+        work()
+        vars(self._passes).update(vars(before))
+        self._measuring += time.perf_counter() - start
+
+
 @contextmanager
-def accounted(job: Job) -> Iterator[Account]:
-    """Account for the work inside the block, then measure the bare speed (``runtime.bare`` repeats; 0: not at all)."""
-    account = Account()
-    splits = _splits(job)
-    with counted(*splits) as passes:
-        start = time.perf_counter()
-        yield account
-        account.seconds = time.perf_counter() - start
-    account.passes = passes
-    if account.images and job.runtime.bare:
-        account.bare, account.repeats = speed.bare(splits[-1], passes, job.runtime.bare, max(5.0, account.seconds / 10))
+def accounted(job: Job) -> Iterator[Accountant]:
+    """Account for the work inside the block; ``runtime.bare`` repeats of bare passes, 0: none."""
+    with counted(*_splits(job)) as passes:
+        accountant = Accountant(job, passes)
+        yield accountant
+        accountant.close()
 
 
 def _splits(job: Job) -> list[Any]:

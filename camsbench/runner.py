@@ -31,7 +31,7 @@ def run(job: Job, folder: RunFolder) -> Account:
     todo = pending(job, folder)
     maps = MapFolder(folder.path / "maps", job.gallery)
     bar = tqdm(total=todo.maps, unit="map", disable=None, desc=job.split.name)
-    with accounted(job) as account, bar:
+    with accounted(job) as accountant, bar:
         for block in _blocks(job, todo):
             rows, curves = [], []
             for batch in block:
@@ -39,10 +39,11 @@ def run(job: Job, folder: RunFolder) -> Account:
                     rows.extend(made.rows)
                     curves.extend(made.curves)
                     bar.update(len(made.rows))
+                    accountant.between()
             folder.write_part(rows, job.columns, curves)
-            account.images += len({row["image_id"] for row in rows})
+            accountant.account.images += len({row["image_id"] for row in rows})
     _draw_missing(job, folder, maps)
-    return account
+    return accountant.account
 
 
 def _draw_missing(job: Job, folder: RunFolder, maps: MapFolder) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,33 +51,7 @@ class Speed:
 def measured(split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
     """The speed of a network here, on images ``x`` [B,3,H,W] and their activations ``A`` [B,K,h,w]."""
     A = A.repeat(-(-split.micro_batch.size // len(A)), 1, 1, 1)  # VGG's head reads 400 MB of weights a micro-batch
-    return _speed(lambda work, n: _repeat(work, split.device) / n, split, x, A)
-
-
-def bare(split: Split, passes: Passes, repeats: int, seconds: float) -> tuple[Speed, int]:
-    """The speed of the kinds of passes that a run made, and the number of repeats behind each median.
-
-    The same split, so the same folding, layout, backend and precision, on full micro-batches of noise.
-
-    Args:
-        passes: what the run made; kinds that it did not make are not measured.
-        repeats: how many times each kind is timed.
-        seconds: after this time a kind has enough with three repeats.
-    """
-    size, side = split.micro_batch.size, split.preprocess.crop
-    noise = torch.randn(size, 3, side, side, generator=torch.Generator().manual_seed(0))
-    x = noise.to(split.device, memory_format=split.memory_format)
-    fewest = repeats
-
-    def cost(work: Callable[[], Any], n: int) -> float:
-        nonlocal fewest
-        times = _times(work, split.device, repeats, seconds)
-        fewest = min(fewest, len(times))
-        return statistics.median(times) / n
-
-    with torch.no_grad():
-        A = split.features(x)
-    return _speed(cost, split, x, A, passes), fewest
+    return by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, A)
 
 
 def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
@@ -87,7 +60,7 @@ def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
     Its head and its gradients take their share of the multiplications, counted without doing them.
     """
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        flops = _speed(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
+        flops = by_kind(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
     per_flop = 1 / rate / (flops.features + flops.head)
     return Speed(*(value * per_flop for value in vars(flops).values()))
 
@@ -95,10 +68,10 @@ def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
 ALL = Passes(1, 1, 1, 1)
 
 
-def _speed(
+def by_kind(
     cost: Callable[[Callable[[], Any], int], float], split: Split, x: Tensor, A: Tensor, passes: Passes = ALL
 ) -> Speed:
-    """``cost`` an image of each kind of pass that is among ``passes``.
+    """``cost(work, images)`` an image of each kind of pass that is among ``passes``.
 
     A gradient's is what a pass with it costs more than one without.
     """
@@ -110,7 +83,8 @@ def _speed(
     closed = linear_head(split) if passes.tail else None
     with torch.no_grad():
         copies = split.for_copies  # nearly all of a run's passes
-        features, head = cost(lambda: copies.features(x), len(x)), cost(lambda: copies.head(A), len(A))
+        head = cost(lambda: copies.head(A), len(A))
+        features = cost(lambda: copies.logits(x), len(x)) - head  # backends run the whole network as one graph
         tail = 0.0
         if closed is not None and (rest := closed.rest) is not None:
             behind = torch.zeros(len(A), closed.linear.out_features, device=A.device)
@@ -138,18 +112,23 @@ def _flops(work: Callable[[], Any]) -> float:
 
 def _repeat(work: Callable[[], Any], device: torch.device) -> float:
     """Seconds of the fastest of several repeats."""
-    return min(_times(work, device, None, SECONDS))
+    return min(times(work, device, None, SECONDS))
 
 
-def _times(work: Callable[[], Any], device: torch.device, repeats: int | None, seconds: float) -> list[float]:
+def times(work: Callable[[], Any], device: torch.device, repeats: int | None, seconds: float) -> list[float]:
     """Seconds of each of ``repeats``, or of three when these took ``seconds``; None: as many as fit, at least one."""
-    times: list[float] = []
-    while (len(times) < repeats) if repeats else True:
-        if sum(times) >= seconds and len(times) >= (3 if repeats else 1):
+    found: list[float] = []
+    _wait(device)
+    while (len(found) < repeats) if repeats else True:
+        if sum(found) >= seconds and len(found) >= (3 if repeats else 1):
             break
         start = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return times
+        _wait(device)
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

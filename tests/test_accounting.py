@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+import torch
+from torch import Tensor, nn
 
-from camsbench.accounting import Account
-from camsbench.config import compose_config
+from camsbench.accounting import Account, accounted
+from camsbench.config import Job, compose_config
 from camsbench.cost import Passes
+from camsbench.microbatch import MicroBatch
 from camsbench.session import execute
 from camsbench.speed import Speed
+from camsbench.split import TorchSplit
 
 FAST = ["metric.insertion.steps=4", "metric.deletion.steps=4", "runtime.workers=0", "runtime.device=cpu"]
 
@@ -41,6 +49,40 @@ def test_a_run_with_nothing_left_to_do_has_no_efficiency(tmp_path: Path) -> None
     assert "Passes: " not in outcome.report
     sessions = json.loads((tmp_path / "run" / "environment.json").read_text())["sessions"]
     assert [session["account"]["images"] for session in sessions] == [1, 0]
+
+
+def test_bare_passes_are_timed_between_the_work_and_counted_nowhere(
+    tiny: TorchSplit, tiny_x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that only the network moves: two seconds an image, in the second half of the run one."""
+    now, an_image = 0.0, 2.0
+
+    def passing(part: nn.Module, given: tuple[Tensor, ...]) -> None:
+        nonlocal now
+        now += an_image * len(given[0])
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    tiny.features_graph.register_forward_pre_hook(passing)
+    split = replace(tiny, micro_batch=MicroBatch(4))
+    job = cast(Job, SimpleNamespace(methods={}, splits=[split], runtime=SimpleNamespace(bare=8)))
+    timed = []
+    with accounted(job) as accountant:
+        for batch in range(1, 101):
+            an_image = 2.0 if batch <= 50 else 1.0
+            with torch.no_grad():
+                split.logits(tiny_x.expand(10, -1, -1, -1))
+            accountant.account.images += 10
+            before = now
+            accountant.between()
+            timed += [batch] if now > before else []
+    account = accountant.account
+    assert (account.passes.features, account.passes.head) == (1000, 1000)
+    assert account.seconds == 50 * 10 * 2 + 50 * 10 * 1
+    assert account.repeats == len(timed) == 8  # each of 8 s, then 4 s: a twentieth of the time since the first
+    assert timed[0] == 1
+    assert timed[6] <= 50 < timed[7]
+    assert account.bare == Speed(features=2, head=0)  # the median of seven times 2, and 1
+    assert account.efficiency == 1000 * 2 / 1500
 
 
 def test_efficiency_is_the_bare_time_of_the_passes_over_the_time_they_took() -> None:

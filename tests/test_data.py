@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from camsbench import CamsbenchError, data
+from camsbench import CamsbenchError, data, loader
 from camsbench.data import Record
 from camsbench.loader import Batch, batches, read, worker_count
 from camsbench.preprocess import Preprocess
@@ -200,11 +201,25 @@ def test_one_bad_image_does_not_stop_a_batch(tmp_path: Path, workers: int) -> No
     assert made[1].failed[2].startswith("cannot read empty.jpg: UnidentifiedImageError")
 
 
-def test_workers_begin_apart_from_the_threads_of_a_backend() -> None:
-    import onnxruntime  # noqa: F401 - its threads do not survive a fork
+def test_threads_read_a_few_batches_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    plain = loader.read
 
-    made = list(batches(data.samples()[:2], [[0], [1]], PREPROCESS, workers=1, pin=False))
-    assert [batch.places for batch in made] == [[0], [1]]
+    def watched(record: Record, preprocess: Preprocess) -> loader.Picture:
+        asked.append(record.image_id)
+        return plain(record, preprocess)
+
+    monkeypatch.setattr(loader, "read", watched)
+    records = data.samples()[:8]
+    made = batches(records, [[place] for place in range(8)], PREPROCESS, 2, pin=False)
+    assert next(made).places == [0]
+    made.close()  # type: ignore[attr-defined] # a run that ends early
+    assert len(asked) <= 1 + loader.AHEAD
+    asked.clear()
+    every = list(batches(records, [[0, 1, 2], [3], [4, 5, 6, 7]], PREPROCESS, 3, pin=False))
+    assert [batch.places for batch in every] == [[0, 1, 2], [3], [4, 5, 6, 7]]
+    assert sorted(asked) == sorted(record.image_id for record in records)
+    assert not [thread for thread in threading.enumerate() if "camsbench-loader" in thread.name]
 
 
 def test_worker_count() -> None:

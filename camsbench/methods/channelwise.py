@@ -82,7 +82,7 @@ def masked_scores(
 
     def perturb(image: Tensor, copy: Tensor) -> Tensor:
         masks = masks_of(maps[image, copy], size_of(forward.x), mask)  # [m,1,H,W]
-        x = forward.x[image] * masks
+        x = forward.x[image].mul_(masks)  # in place of the copy that indexing made
         return x if substrate is None else x + substrate[image] * (1 - masks)
 
     return scored_once(
