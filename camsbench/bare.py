@@ -43,7 +43,7 @@ class Bare:
             split.for_copies.logits(self._x)  # warms up
 
     def due(self) -> bool:
-        """Whether measuring has taken less than a twentieth of the time so far; with enough repeats, than a hundredth."""
+        """Whether measuring took less than a twentieth of the time so far; with enough repeats, a hundredth."""
         share = 20 if len(self.samples) < self.repeats else 100
         return not self.samples or share * self.spent < time.perf_counter() - self._start
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError, backends
+from camsbench.backends import threads
 from camsbench.backends.export import Export, agreement, user_cache
 from camsbench.backends.exported import ExportedSplit
 from camsbench.backends.openvino import OpenVINOGraph
@@ -252,3 +253,23 @@ def test_the_script_writes_both_parts(
     compile_graph = OpenVINOGraph  # reads both
     features, head = (compile_graph(tmp_path / f"{part}.{suffix}") for part in ("features", "head"))
     near(head(features(images)), lite0.logits(images))
+
+
+def test_idle_threads_of_pytorch_make_way() -> None:
+    """GNU's OpenMP ends its idle threads, and products go on as before."""
+    threads.rest()
+    x = torch.randn(64, 512, generator=torch.Generator().manual_seed(0))
+    before = x @ x.T
+    threads.rest()
+    assert torch.equal(x @ x.T, before)
+
+
+@pytest.mark.skipif(not list(Path(torch.__file__).parent.glob("lib/libgomp*.so*")), reason="another thread library")
+def test_idle_threads_are_gone_when_a_backend_passes() -> None:
+    code = (
+        "import os, torch; from camsbench.backends.threads import rest; torch.set_num_threads(2)\n"
+        "def count(): torch.randn(4_000_000).exp(); return len(os.listdir('/proc/self/task'))\n"
+        "busy = count(); rest(); print(busy - len(os.listdir('/proc/self/task')), count() - busy)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["1", "0"]  # one thread beside the main one went, and came again

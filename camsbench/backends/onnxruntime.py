@@ -9,15 +9,18 @@ import torch
 from torch import Tensor
 
 from camsbench.backends.exported import Graph
+from camsbench.backends.threads import rest
 
 
 def compile_graph(path: Path) -> Graph:
     """The graph of a file, float32, on as many threads as PyTorch has."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads in the way of PyTorch's
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def graph(x: Tensor) -> Tensor:
+        rest()
         return torch.from_numpy(session.run(["y"], {"x": x.contiguous().numpy()})[0])  # x is read and y kept: no copy
 
     return graph

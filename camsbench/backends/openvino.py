@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from camsbench.backends.exported import Graph
+from camsbench.backends.threads import rest
 
 LARGEST = 8  # images a request: more of them fall out of the processor's caches
 
@@ -33,6 +34,7 @@ class OpenVINOGraph:
 
     def __call__(self, x: Tensor) -> Tensor:
         source = x.contiguous().numpy()
+        rest()
         if len(source) == 1:
             self._one.infer([source], share_inputs=True)
             return torch.from_numpy(self._one.get_output_tensor().data.copy())  # the request's own memory: it is reused
