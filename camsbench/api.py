@@ -182,7 +182,7 @@ def _explained(
     known = () if boxes is None else checked(boxes, len(x), *size_of(x))
     explainer = _method(method) if isinstance(method, str) else method
     check_needs({str(method): explainer}, split.provides)
-    rule = SaliencyRule(**_compose(f"protocol={protocol}").protocol.saliency)
+    rule = _rule(protocol)
     seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
         images = _outside_inference(x).detach().to(split.device, torch.float32)
@@ -215,6 +215,11 @@ def _compose(*overrides: str) -> Any:
         return compose_config(overrides)
     except Exception as error:  # Hydra's own sentences name the choices
         raise CamsbenchError(" ".join(str(error).split())) from error
+
+
+@lru_cache
+def _rule(protocol: str) -> SaliencyRule:
+    return SaliencyRule(**_compose(f"protocol={protocol}").protocol.saliency)
 
 
 @lru_cache
