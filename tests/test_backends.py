@@ -17,12 +17,13 @@ from contract import METHODS, TOLERANCE, contract_method
 from torch import Tensor
 
 import camsbench
-from camsbench import CamsbenchError, backends
+from camsbench import CamsbenchError, backends, scoring
 from camsbench.backends import threads
 from camsbench.backends.export import Export, agreement, user_cache
 from camsbench.backends.exported import ExportedSplit
-from camsbench.backends.openvino import OpenVINOGraph
+from camsbench.backends.openvino import OpenVINOGraph, knows_bf16
 from camsbench.config import compose_config
+from camsbench.cost import counted
 from camsbench.session import execute
 from camsbench.split import TorchSplit, cut
 from camsbench.types import Forward, Split
@@ -105,6 +106,31 @@ def test_a_result_stays_when_the_next_is_asked_for(twin: ExportedSplit, pictures
 def test_inputs_of_another_layout_are_the_same_images(twin: ExportedSplit, pictures: Tensor) -> None:
     last = pictures.contiguous(memory_format=torch.channels_last)
     assert torch.equal(twin.logits(last), twin.logits(pictures))
+
+
+@pytest.mark.skipif(not knows_bf16(), reason="a processor without bf16")
+def test_bf16_is_for_the_passes_of_copies_alone(inside: TorchSplit, pictures: Tensor, cache: Path) -> None:
+    (exact,), (low,) = (
+        backends.on("openvino", [replace(inside, copies_dtype=dtype)], cache)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert torch.equal(low.features(pictures), exact.features(pictures))
+    assert torch.equal(low.logits(pictures), exact.logits(pictures))
+    difference = (low.for_copies.logits(pictures) - exact.logits(pictures)).abs().max()
+    assert 1e-4 < difference < 3  # bf16 has 8 bits, here between the layers, too; the logits go up to about 10
+    target = torch.tensor(TARGET * len(pictures))
+    with counted(low) as passes:
+        scores = scoring.score_inputs(low, lambda image, _: pictures[image], 1, target)
+    assert passes.features == len(pictures)
+    torch.testing.assert_close(scores, low.for_copies.logits(pictures).softmax(1)[:, TARGET])
+
+
+def test_bf16_is_refused_where_the_processor_lacks_it(
+    inside: TorchSplit, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camsbench.backends.openvino.knows_bf16", lambda: False)
+    with pytest.raises(CamsbenchError, match=r"runtime\.precision=bf16: OpenVINO finds no bf16 .* use .*fp32"):
+        backends.on("openvino", [replace(inside, copies_dtype=torch.bfloat16)], cache)
 
 
 def test_openvino_computes_in_float32(twins: dict[str, ExportedSplit]) -> None:

@@ -49,6 +49,7 @@ def test_auto_sizes_are_those_of_the_device() -> None:
         (["runtime.precision=fp8"], "choose one of fp32, tf32, bf16, fp16"),
         (["runtime.precision=fp16"], "fp16: only a CUDA device .* use bf16 or fp32"),
         (["runtime.precision=bf16", "runtime.backend=onnxruntime"], "runs in fp32; use runtime.precision=fp32"),
+        (["runtime.precision=fp16", "runtime.backend=openvino"], "runs in fp32 or bf16; use runtime.precision=fp32"),
         (["runtime.compile=maybe"], "runtime.compile=maybe: give true or false"),
         (["runtime.compile=true", "runtime.backend=onnxruntime"], "compiles by itself; leave it out"),
         (["runtime.batch_size=0"], "runtime.batch_size=0: give a number from 1 up, or auto"),

@@ -62,9 +62,10 @@ def on(backend: str, splits: Sequence[TorchSplit], cache: Path | None = None) ->
     compile_graph: Compile = importlib.import_module(f"camsbench.backends.{backend}").compile_graph
     exports = [Export.of(split, cache) for split in splits]
     with torch.inference_mode():
-        whole = compile_graph(exports[0].whole())
+        whole, dtype = compile_graph(exports[0].whole()), splits[0].copies_dtype
+        copies = None if dtype == torch.float32 else compile_graph(exports[0].whole(), dtype)
         made = [
-            ExportedSplit.of(split, compile_graph(export.features()), compile_graph(export.head()), whole)
+            ExportedSplit.of(split, compile_graph(export.features()), compile_graph(export.head()), whole, copies)
             for split, export in zip(splits, exports, strict=True)
         ]
         for split, exported in zip(splits, made, strict=True):

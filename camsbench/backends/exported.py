@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,12 @@ from camsbench.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
 Watcher = Callable[[str, int], None]  # told the part and the images of each pass
-Compile = Callable[[Path], Graph]
+
+
+class Compile(Protocol):
+    """Makes a graph of a file, which calculates in float32 or, where the backend and the processor can, lower."""
+
+    def __call__(self, path: Path, dtype: torch.dtype = torch.float32) -> Graph: ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class ExportedSplit:
     memory_format: torch.memory_format = torch.contiguous_format
     traced_head: nn.Module | None = None  # PyTorch's, for closed forms
     repack: bool = True
+    copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
     watchers: list[Watcher] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -43,10 +50,12 @@ class ExportedSplit:
 
     @property
     def for_copies(self) -> ExportedSplit:
-        return self
+        return self if self.copies_graph is None else replace(self, whole_graph=self.copies_graph, copies_graph=None)
 
     @classmethod
-    def of(cls, split: TorchSplit, features: Graph, head: Graph, whole: Graph) -> ExportedSplit:
+    def of(
+        cls, split: TorchSplit, features: Graph, head: Graph, whole: Graph, copies: Graph | None = None
+    ) -> ExportedSplit:
         """The exported twin of ``split``."""
         return cls(
             name=split.name,
@@ -60,6 +69,7 @@ class ExportedSplit:
             weight_hash=split.weight_hash,
             traced_head=split.traced_head,
             repack=split.repack,
+            copies_graph=copies,
         )
 
     def features(self, x: Tensor) -> Tensor:

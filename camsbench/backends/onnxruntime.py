@@ -12,8 +12,9 @@ from camsbench.backends.exported import Graph
 from camsbench.backends.threads import rest
 
 
-def compile_graph(path: Path) -> Graph:
-    """The graph of a file, float32, on as many threads as PyTorch has."""
+def compile_graph(path: Path, dtype: torch.dtype = torch.float32) -> Graph:
+    """The graph of a file, in float32 alone, on as many threads as PyTorch has."""
+    assert dtype == torch.float32
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads in the way of PyTorch's

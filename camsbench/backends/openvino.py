@@ -12,14 +12,26 @@ from torch import Tensor
 
 from camsbench.backends.exported import Graph
 from camsbench.backends.threads import rest
+from camsbench.errors import CamsbenchError
 
 LARGEST = 8  # images a request: more of them fall out of the processor's caches
 LIGHT = 32 * 2**20  # bytes of a network that a cache holds, so that each image may read all of it
 
 
-def compile_graph(path: Path) -> Graph:
-    """The graph of a file, float32, on as many threads as PyTorch has."""
-    return OpenVINOGraph(path)
+def compile_graph(path: Path, dtype: torch.dtype = torch.float32) -> Graph:
+    """The graph of a file on as many threads as PyTorch has.
+
+    Raises:
+        CamsbenchError: bf16 on a processor without it, where OpenVINO would take float32 and say nothing.
+    """
+    if dtype == torch.bfloat16 and not knows_bf16():
+        raise CamsbenchError("runtime.precision=bf16: OpenVINO finds no bf16 in this processor; use fp32")
+    return OpenVINOGraph(path, dtype)
+
+
+def knows_bf16() -> bool:
+    """Whether OpenVINO calculates in bf16 on this processor."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVINOGraph:
@@ -31,8 +43,9 @@ class OpenVINOGraph:
     less than its call, takes requests of at most 8.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         self.path = path
+        self.hint = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]  # its default is bf16 where there is any
         self.core = openvino.Core()
         graph = self.core.read_model(path)
         self.singly = path.stat().st_size <= LIGHT and _lengths(graph.input())[0] == 3  # images, not activations
@@ -68,7 +81,7 @@ class OpenVINOGraph:
             model.reshape([images, *_lengths(model.input())])
         options = {
             "PERFORMANCE_HINT": hint,
-            "INFERENCE_PRECISION_HINT": "f32",  # its default is bf16 where the processor has it
+            "INFERENCE_PRECISION_HINT": self.hint,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         return self.core.compile_model(model, "CPU", options)
