@@ -61,6 +61,7 @@ SECTIONS = {
     "pixelwise": Section("Methods of captum, one image", "methods", "pixelwise"),
     "channelwise": Section("Methods of many passes a channel, one image", "methods", "channelwise"),
     "metrics": Section("Metrics of a pass or none, maps given", "metrics", "metrics"),
+    "perturbing": Section("Metrics of many passes", "perturbing", "perturbing"),
 }
 TEXT = (
     "EfficientNet-Lite0 and foolbox's sample images unless the group says otherwise. `ratio`: time over that of the "

@@ -127,6 +127,9 @@ def others(bench: Bench) -> list[Row]:
         "eigencam": [grad_cam_of(pgc.EigenCAM, x, target, SAME)],
         "eigengradcam": [grad_cam_of(pgc.EigenGradCAM, x, target, SAME)],
         "fem": [grad_cam_of(pgc.FEM, x, target, SAME)],
+        "kpcacam": [grad_cam_of(pgc.KPCA_CAM, x, target, SAME)],
+        "shapleycam": [grad_cam_of(pgc.ShapleyCAM, x, target, SAME)],
+        "fullgrad": [grad_cam_of(pgc.FullGrad, x, target, SAME)],
         "smoothgradcampp_torchcam": [torchcam_of(torchcam.SmoothGradCAMpp, x, target, SAME)],
     }
     if bench.smoke:
@@ -144,24 +147,28 @@ def pixelwise(bench: Bench) -> list[Row]:
     from camsbench.methods.guided_backprop import GuidedBackprop
     from camsbench.methods.integrated_gradients import IntegratedGradients
     from camsbench.methods.occlusion import Occlusion
+    from camsbench.methods.smoothgrad import SmoothGrad
 
     x, target, steps = pictures(1), targets(1), 4 if bench.smoke else 16
     model = for_captum(network().model)
     window, stride = (112, 112) if bench.smoke else (32, 16)
     fixed = {"sliding_window_shapes": (3, window, window), "strides": (3, stride, stride), "perturbations_per_eval": 16}
+    noisy = {"nt_samples": steps, "nt_samples_batch_size": 16, "stdevs": 0.15, "abs": False}
     probability = attr.Occlusion(lambda image: model(image).softmax(1))
     every: list[tuple[str, Any, Any, dict[str, Any]]] = [
         ("integrated_gradients", IntegratedGradients(steps), attr.IntegratedGradients(model), {"n_steps": steps}),
         ("deconvolution", Deconvolution("abs_sum"), attr.Deconvolution(model), {}),
         ("guided_backprop", GuidedBackprop("abs_sum"), attr.GuidedBackprop(model), {}),
         ("occlusion", Occlusion(window, stride), probability, fixed),
+        ("smoothgrad", SmoothGrad(n=steps), attr.NoiseTunnel(attr.Saliency(model)), noisy),
     ]
     reduce: dict[str, Callable[[Tensor], Tensor]] = {"occlusion": lambda maps: maps[:, 0]}
     rows = []
     for name, method, peer, options in every:
+        twin = None if name == "smoothgrad" else SAME  # noise of its own
         note = "passes ReLU6 the plain gradient" if name in ("deconvolution", "guided_backprop") else ""
         how = reduce.get(name, lambda maps: maps.abs().sum(1))
-        theirs = Contender("captum", partial(by_captum, peer, x, target, how, **options), model, SAME, note=note)
+        theirs = Contender("captum", partial(by_captum, peer, x, target, how, **options), model, twin, note=note)
         contenders = [ours(method, "torch", x, target), theirs]
         rows += measure("pixelwise", name, 1, contenders, bench.times(5), bench.budget / len(every))
     return rows
