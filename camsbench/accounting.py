@@ -12,6 +12,7 @@ from camsbench.bare import Bare
 from camsbench.config import Job
 from camsbench.cost import Passes, counted
 from camsbench.fusion import MeanOfLayers
+from camsbench.memory import peak_device, peak_rss
 from camsbench.speed import Speed
 from camsbench.types import Split
 
@@ -30,6 +31,8 @@ class Account:
     passes: Passes = field(default_factory=Passes)
     bare: Speed | None = None
     repeats: int = 0
+    peak_memory: float | None = None  # MiB, of the process
+    peak_device_memory: float | None = None  # MiB, of tensors on a CUDA device
 
     @property
     def efficiency(self) -> float | None:
@@ -39,6 +42,7 @@ class Account:
     def record(self) -> dict[str, Any]:
         """For the run's ``environment.json``."""
         found: dict[str, Any] = {"images": self.images, "seconds": round(self.seconds, 3), **asdict(self.passes)}
+        found |= {"peak_memory_mib": self.peak_memory, "peak_device_memory_mib": self.peak_device_memory}
         if self.bare is not None:
             found |= {"bare_seconds_a_pass": asdict(self.bare), "bare_repeats": self.repeats}
             found["efficiency"] = self.efficiency
@@ -81,6 +85,7 @@ class Accountant:
         account = self.account
         account.seconds = time.perf_counter() - self._start - self._measuring
         account.passes = replace(self._passes)
+        account.peak_memory, account.peak_device_memory = peak_rss(), peak_device(self._split.device)
         if account.images and self._bare is not None:
             account.bare, account.repeats = self._bare.speed(account.passes, max(5.0, account.seconds / 10))
 

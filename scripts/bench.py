@@ -73,8 +73,8 @@ TEXT = (
 
 WHOLE = (
     "Whole runs of camsbench on EfficientNet-Lite0, images from disk to rows on disk. `efficiency`: the bare time of "
-    "the passes over the run's wall time, as the run accounts for itself. Peak memory: of the command's process, "
-    "or of its loader's where that is larger."
+    "the passes over the run's wall time, as the run accounts for itself. Peak memory: of the command's "
+    "process, as the run accounts for it."
 )
 
 

@@ -38,6 +38,7 @@ def test_a_run_counts_its_passes_and_how_far_it_was_from_the_bare_network(tmp_pa
     assert account["backward"] == 0
     assert account["head"] - account["features"] == 0
     assert account["bare_repeats"] == 3
+    assert 100 < account["peak_memory_mib"] < 20_000
     assert 0 < account["efficiency"] <= 1.2
     assert "Passes: " in outcome.report
 

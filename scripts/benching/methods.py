@@ -13,12 +13,14 @@ from torch import Tensor
 from torchcam import methods as torchcam
 
 import camsbench
+from benching.elsewhere import as_it_comes
 from benching.peers import LAYER, by_captum, by_grad_cam, by_torchcam, for_captum
 from benching.subjects import BACKENDS, Bench, network, on, pictures, targets
 from benching.timing import Contender, Row, Work, measure
 
 BATCH = 16
 SAME = "camsbench, torch"  # ours of the group: what maps are compared with
+DEFAULT = "a process of its own, whose allocator returns freed memory, as it does by default"
 SHALLOW = "blocks.0.0.bn2"  # 16 channels: what costs 35 passes a channel ends within minutes there
 
 
@@ -72,13 +74,19 @@ def scorecam(bench: Bench, peer: str) -> list[Row]:
     for backend in BACKENDS:  # compile, and fill the caches, without minutes of warming up
         on(backend, layer).logits(x.expand(16, -1, -1, -1))
         on(backend, layer).logits(x)
-    contenders = [ours(name, backend, x, target, SAME, layer) for backend in BACKENDS]
-    contenders.append(
-        torchcam_of(torchcam.ScoreCAM, x, target, SAME, layer=layer)
-        if peer == "torchcam"
-        else grad_cam_of(pgc.ScoreCAM, x, target, SAME, layer=layer)
-    )
-    return measure(f"scorecam-{peer}", "Score-CAM", 1, contenders, bench.times(5), bench.budget, warm=False)
+    with as_it_comes("methods.peer_scorecam", peer, layer) as seconds:
+        contenders = [
+            *(ours(name, backend, x, target, SAME, layer) for backend in BACKENDS),
+            Contender(peer, peer_scorecam(peer, layer), network(), SAME),
+            Contender(f"{peer}, as it comes", lambda: None, seconds=seconds, note=DEFAULT),
+        ]
+        return measure(f"scorecam-{peer}", "Score-CAM", 1, contenders, bench.times(5), bench.budget, warm=False)
+
+
+def peer_scorecam(peer: str, layer: str) -> Work:
+    """A peer's Score-CAM of the first image."""
+    by, kind = (by_torchcam, torchcam.ScoreCAM) if peer == "torchcam" else (by_grad_cam, pgc.ScoreCAM)
+    return partial(by, kind, network().model, pictures(1), targets(1), layer=layer)
 
 
 def gradients(bench: Bench) -> list[Row]:

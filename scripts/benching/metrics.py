@@ -15,9 +15,11 @@ from torch import Tensor
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
 import camsbench
+from benching.elsewhere import as_it_comes
+from benching.methods import DEFAULT
 from benching.peers import GivenMap
 from benching.subjects import BACKENDS, Bench, network, on, pictures, targets
-from benching.timing import Contender, Row, measure
+from benching.timing import Contender, Row, Work, measure
 from camsbench import scoring
 from camsbench.explained import explain
 from camsbench.explained import measure as measured
@@ -73,20 +75,8 @@ def values(metrics: list[Any], backend: str, forward: Forward, maps: Tensor) -> 
 def curves(bench: Bench) -> list[Row]:
     """Insertion and deletion from and to zeros, against torchcam; deletion against Quantus' PixelFlipping."""
     n, steps, thirds = (1, 4, 2) if bench.smoke else (4, 28, 8)
-    maps, x, target, model = given(n), pictures(n), targets(n), network().model
+    maps = given(n)
     first = "camsbench, torch"
-
-    def torchcam() -> Tensor:
-        peer = DeletionInsertionMetric(GivenMap(model, maps), SOFTMAX, steps=steps)
-        with torch.no_grad():
-            peer.update(x, target)
-        return torch.tensor([list(peer.summary().values())])
-
-    def flipping() -> Tensor:
-        peer = quantus.PixelFlipping(224 * 224 // thirds, perturb_baseline=0.0, normalise=False, disable_warnings=True)
-        with torch.no_grad():
-            found = peer(model, x.numpy(), np.array(target), maps[:, None].numpy(), softmax=True)
-        return torch.tensor(np.asarray(found))[:, 2::3]  # it takes colours one by one: here whole pixels are gone
 
     def mean() -> Tensor:
         return ours([Deletion(steps), Insertion(steps)], "torch", n, maps).work().mean(0, keepdim=True)
@@ -97,27 +87,49 @@ def curves(bench: Bench) -> list[Row]:
 
     both = [ours([Deletion(steps), Insertion(steps)], b, n, maps, first) for b in BACKENDS]
     one = [ours([Deletion(3 * thirds)], b, n, maps, first) for b in BACKENDS]
-    return [
-        *measure(
-            "curves",
-            f"insertion + deletion, {steps} steps",
-            n,
-            [*both, Contender("torchcam", torchcam, network(), mean)],
-            bench.times(5),
-            bench.budget * 0.6,
-        ),
-        *measure(
-            "curves",
-            f"deletion, {3 * thirds} steps",
-            n,
-            [
-                *one,
-                Contender("quantus, PixelFlipping", flipping, network(), at_thirds, note="difference: of the curves"),
-            ],
-            bench.times(5),
-            bench.budget * 0.4,
-        ),
-    ]
+    with (
+        as_it_comes("metrics.torchcam_curves", n, steps) as torchcam,
+        as_it_comes("metrics.quantus_flipping", n, thirds) as quantus,
+    ):
+        both += [
+            Contender("torchcam", torchcam_curves(n, steps), network(), mean),
+            Contender("torchcam, as it comes", lambda: None, seconds=torchcam, note=DEFAULT),
+        ]
+        note = "difference: of the curves"
+        one += [
+            Contender("quantus, PixelFlipping", quantus_flipping(n, thirds), network(), at_thirds, note=note),
+            Contender("quantus, PixelFlipping, as it comes", lambda: None, seconds=quantus, note=DEFAULT),
+        ]
+        return [
+            *measure("curves", f"insertion + deletion, {steps} steps", n, both, bench.times(15), bench.budget * 0.6),
+            *measure("curves", f"deletion, {3 * thirds} steps", n, one, bench.times(15), bench.budget * 0.4),
+        ]
+
+
+def torchcam_curves(n: int, steps: int) -> Work:
+    """torchcam's deletion and insertion of given maps, the means of both [1,2]."""
+    maps, x, target = given(n), pictures(n), targets(n)
+
+    def work() -> Tensor:
+        peer = DeletionInsertionMetric(GivenMap(network().model, maps), SOFTMAX, steps=steps)
+        with torch.no_grad():
+            peer.update(x, target)
+        return torch.tensor([list(peer.summary().values())])
+
+    return work
+
+
+def quantus_flipping(n: int, thirds: int) -> Work:
+    """Quantus' PixelFlipping of given maps: curves [n,thirds] at the steps that end whole pixels."""
+    maps, x, target = given(n), pictures(n), targets(n)
+
+    def work() -> Tensor:
+        peer = quantus.PixelFlipping(224 * 224 // thirds, perturb_baseline=0.0, normalise=False, disable_warnings=True)
+        with torch.no_grad():
+            found = peer(network().model, x.numpy(), np.array(target), maps[:, None].numpy(), softmax=True)
+        return torch.tensor(np.asarray(found))[:, 2::3]  # it takes colours one by one: here whole pixels are gone
+
+    return work
 
 
 def metrics(bench: Bench) -> list[Row]:

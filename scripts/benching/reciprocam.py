@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benching.elsewhere import Elsewhere
 from benching.methods import bare, ours
 from benching.subjects import BACKENDS, Bench, network, pictures, targets
 from benching.timing import Contender, Row, measure
@@ -26,45 +26,18 @@ from camsbench.microbatch import MicroBatch
 WORKER = Path(__file__).parent / "ovx_worker.py"
 
 
-class OpenVINOXAI:
-    """openvino-xai in a process of its own, which works when it is told to and reads its own clock."""
+class OpenVINOXAI(Elsewhere):
+    """openvino-xai in the environment that it needs; orders are such as ``explain 16 fp32``."""
 
     def __init__(self, python: Path, folder: Path, x: Tensor, target: list[int]) -> None:
         np.save(folder / "x.npy", x.contiguous().numpy())
         self.maps_file = folder / "maps.npy"
-        command = [python, WORKER, Export.of(network()).whole(), folder / "x.npy", json.dumps(target), self.maps_file]
-        self.process = subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        word, *self.about = self._answer().split() or [""]
-        if word != "ready":
-            raise RuntimeError(f"openvino-xai did not start: {self._last_words()}")
-
-    def __call__(self, order: str) -> float:
-        """Seconds of an order such as ``explain 16 fp32``."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(order + "\n")
-        self.process.stdin.flush()
-        return float(self._answer())
+        whole = Export.of(network()).whole()
+        super().__init__([python, WORKER, whole, folder / "x.npy", json.dumps(target), self.maps_file], "openvino-xai")
 
     def maps(self) -> Tensor:
         """Maps [N,h,w] of the last ``explain``."""
         return torch.from_numpy(np.load(self.maps_file).astype(np.float32))
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def _answer(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"openvino-xai ended: {self._last_words()}")
-        return line
-
-    def _last_words(self) -> str:
-        said = self.process.communicate()[1].strip().splitlines()
-        return said[-1] if said else "it said nothing"
 
 
 @contextmanager
