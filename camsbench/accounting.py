@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from camsbench.bare import Bare
-from camsbench.config import Job
 from camsbench.cost import Passes, counted
 from camsbench.fusion import MeanOfLayers
+from camsbench.job import Job
 from camsbench.memory import peak_device, peak_rss
 from camsbench.speed import Speed
 from camsbench.types import Split

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,64 +15,27 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from camsbench import backends, data, models
-from camsbench.backends.exported import ExportedSplit
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Metric
 from camsbench.fusion import MeanOfLayers
+from camsbench.job import Job
 from camsbench.maps import SaliencyRule
 from camsbench.runtime import Runtime, prepare
 from camsbench.selection import select
+from camsbench.sources import boxes
 from camsbench.split import TorchSplit
+from camsbench.trust import check_targets
 from camsbench.types import Explainer
-from camsbench.weights import ModelSpec, is_path
+from camsbench.weights import ModelSpec
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
+PLACE = ("root", "layout", "labels", "boxes", "check")
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
 NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
 OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see data.check_boxes
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that a run needs, checked and built."""
-
-    config: DictConfig
-    splits: Sequence[TorchSplit | ExportedSplit]  # one a layer
-    records: list[data.Record]
-    methods: dict[str, Explainer]
-    metrics: dict[str, Metric]
-    limits: dict[str, int]
-    rule: SaliencyRule
-    target: str | int
-    protocol: str  # name@version
-    seed: int
-    gallery: int
-    runtime: Runtime
-
-    @property
-    def split(self) -> TorchSplit | ExportedSplit:
-        """The network, whatever the layer."""
-        return self.splits[0]
-
-    @property
-    def columns(self) -> list[str]:
-        """The metrics' columns, in the order of the configuration."""
-        return list(self.better)
-
-    @property
-    def better(self) -> dict[str, str]:
-        """For each column of the metrics the direction that is better."""
-        return {column: way for metric in self.metrics.values() for column, way in metric.columns.items()}
-
-    @property
-    def published_top1(self) -> float | None:
-        """The network's published accuracy in percent, where its published weights and preprocessing are used."""
-        weights, changed = str(self.config.model.weights), self.config.protocol.resize is not None
-        own = weights != "random" and not is_path(weights) and not changed
-        return self.config.model.top1 if own else None
 
 
 def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -103,8 +66,7 @@ def build(cfg: DictConfig) -> Job:
     if not isinstance(cfg.gallery, int) or cfg.gallery < 0:
         raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
     rule = saliency_rule(cfg)
-    records = images_of(cfg.data)
-    data.check_boxes(records, [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())])
+    records = with_boxes(cfg.data, images_of(cfg.data), metrics)
     provided = backends.provides(runtime.backend)
     check_needs(methods, provided)
     check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), "metric")
@@ -199,8 +161,10 @@ def _instantiate_group(cfg: DictConfig, group: str) -> dict[str, Any]:
         )
     made = {}
     for name, node in cfg[group].items():
+        plain = _plain(node)
+        check_targets(group, f"{group}.{name}", plain)
         try:
-            made[str(name)] = instantiate(_plain(node))
+            made[str(name)] = instantiate(plain)
         except (InstantiationException, TypeError) as error:
             cause = error.__cause__ or error
             raise CamsbenchError(f"{group}.{name}: {cause}") from error
@@ -234,7 +198,10 @@ def _target(target: str | int) -> str | int:
 def images_of(node: DictConfig) -> list[data.Record]:
     """The images that ``data`` chooses."""
     options = _plain(node)
+    for later in ("boxes", "check"):
+        options.pop(later, None)
     selection = {key: options.pop(key, None) for key in SELECTION}
+    check_targets("data", "data", options)
     try:
         source = instantiate(options)
     except InstantiationException as error:
@@ -242,6 +209,15 @@ def images_of(node: DictConfig) -> list[data.Record]:
             raise error.__cause__ from None
         raise CamsbenchError(f"data: {error.__cause__ or error}") from error
     return select(source, **selection)
+
+
+def with_boxes(node: DictConfig, records: list[data.Record], metrics: Mapping[str, Metric]) -> list[data.Record]:
+    """The images with the boxes of ``data.boxes``, where a metric asks for any."""
+    asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
+    if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
+        records = boxes.with_boxes(records, node.root, node.boxes)
+    data.check_boxes(records, asking)
+    return records
 
 
 def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:

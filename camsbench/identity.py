@@ -15,7 +15,8 @@ import torch
 from omegaconf import OmegaConf
 
 import camsbench
-from camsbench.config import PACKAGE, SELECTION, Job
+from camsbench.config import PACKAGE, PLACE, SELECTION
+from camsbench.job import Job
 
 PACKAGES = (
     "torch",
@@ -39,7 +40,7 @@ def identity(job: Job) -> dict[str, Any]:
     """
     cfg = OmegaConf.to_container(job.config, resolve=True)
     assert isinstance(cfg, dict)
-    not_identity = (*SELECTION, "root", "_target_")
+    not_identity = (*SELECTION, *PLACE, "_target_")
     chosen = {
         "model": {
             "name": job.split.name,

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camsbench.data import Record
 from camsbench.errors import CamsbenchError
 from camsbench.preprocess import Box, Preprocess
+from camsbench.record import Record
 
 AHEAD = 2  # batches that wait, read, for the network
 
@@ -41,12 +41,12 @@ class Batch:
 def read(record: Record, preprocess: Preprocess) -> Picture:
     """Decode, resize and crop one image."""
     try:
-        with Image.open(record.path) as image:
+        with record.source.open("rb") as file, Image.open(file) as image:
             pixels = preprocess.pixels(image)
             width, height = image.size
     except Exception as error:  # a decoder meets any kind of file
-        reason = str(error).replace(str(record.path), record.path.name)
-        return Picture(None, [], f"cannot read {record.path.name}: {type(error).__name__}: {reason}")
+        reason = str(error).replace(str(record.source), record.source.name)
+        return Picture(None, [], f"cannot read {record.source.name}: {type(error).__name__}: {reason}")
     boxes = list(record.boxes)
     if record.relative:
         boxes = [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in boxes]

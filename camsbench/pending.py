@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from camsbench.config import Job
 from camsbench.data import Record
+from camsbench.job import Job
 from camsbench.store import RunFolder
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from camsbench.config import Job
 from camsbench.data import Record
 from camsbench.explained import Explained, measure
+from camsbench.job import Job
 from camsbench.pending import Task
 
 NOT_FINITE = "the map or the probability holds NaN or infinity"

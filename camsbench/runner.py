@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from camsbench import scoring
 from camsbench.accounting import Account, accounted
-from camsbench.config import Job
 from camsbench.data import Record
 from camsbench.explained import Explained, explain
+from camsbench.job import Job
 from camsbench.loader import Batch, batches
 from camsbench.noise import stream_seeds
 from camsbench.pending import Pending, Task, pending, where

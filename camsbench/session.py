@@ -13,8 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import identity, tables
 from camsbench.accounting import Account
 from camsbench.allocator import keep_freed_memory
-from camsbench.config import Job, build
+from camsbench.config import build
 from camsbench.controls import with_controls
+from camsbench.errors import CamsbenchError
+from camsbench.job import Job
+from camsbench.labelcheck import agreement, refuse_wrong
 from camsbench.pending import Task
 from camsbench.report import gallery
 from camsbench.report.saved import MapFolder
@@ -56,9 +59,24 @@ def execute(cfg: DictConfig) -> Outcome:
         folder.write_manifest(job.records)
         if cfg.retry:
             folder.forget_errors()
+        if not folder.parts():
+            check_data(job)
         account = run(job, folder)
         folder.account(account.record())
         return _report(job, folder, account)
+
+
+def check_data(job: Job) -> None:
+    """Before a run begins: are the labels those of the images? (``data.check`` images, see ``camsbench.labelcheck``.)
+
+    Raises:
+        CamsbenchError: they are not.
+    """
+    images = job.config.data.get("check", 0)
+    if not isinstance(images, int) or images < 0:
+        raise CamsbenchError(f"data.check={images}: give a number of images, or 0 for no check")
+    if images and job.published_top1 is not None:
+        refuse_wrong(agreement(job.split, job.records, images, job.published_top1), f"data={job.config.data.name}")
 
 
 def _name(job: Job, same: dict[str, object]) -> str:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from camsbench.accounting import Account, accounted
-from camsbench.config import Job, compose_config
+from camsbench.config import compose_config
 from camsbench.cost import Passes
+from camsbench.job import Job
 from camsbench.microbatch import MicroBatch
 from camsbench.session import execute
 from camsbench.speed import Speed

@@ -19,9 +19,10 @@ from torch import Tensor
 import camsbench
 from camsbench import CamsbenchError, backends, scoring
 from camsbench.backends import threads
-from camsbench.backends.export import Export, agreement, user_cache
+from camsbench.backends.export import Export, agreement
 from camsbench.backends.exported import ExportedSplit
 from camsbench.backends.openvino import OpenVINOGraph, knows_bf16
+from camsbench.cache import user_cache
 from camsbench.config import compose_config
 from camsbench.cost import counted
 from camsbench.session import execute

@@ -36,7 +36,7 @@ class Seen:
 
 def test_an_unreadable_image_does_not_shift_the_boxes_of_the_others(lite0: TorchSplit, tmp_path: Path) -> None:
     samples = data.samples()
-    broken = replace(samples[1], path=tmp_path / "none.jpg")
+    broken = replace(samples[1], source=tmp_path / "none.jpg")
     (batch,) = batches([samples[0], broken, samples[2]], [[0, 1, 2]], lite0.preprocess, 0, pin=False)
     assert batch.places == [0, 2]
     assert batch.boxes == tuple(tuple(read(samples[i], lite0.preprocess).boxes) for i in (0, 2))

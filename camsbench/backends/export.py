@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from camsbench.cache import user_cache
 from camsbench.errors import CamsbenchError
 from camsbench.split import TorchSplit
 from camsbench.types import Split
@@ -100,17 +100,6 @@ def _join(features: Path, head: Path, path: Path) -> None:
     second = onnx.compose.add_prefix(onnx.load(head), "head/", rename_outputs=False)
     joined = onnx.compose.merge_models(first, second, io_map=[("features/y", "head/x")])
     onnx.save(joined, path)
-
-
-def user_cache() -> Path:
-    """Where this platform keeps what programs may write again."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "camsbench"
 
 
 def noise(images: int, side: int) -> Tensor:

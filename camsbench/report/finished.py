@@ -10,8 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config import Job, build
+from camsbench.config import build
 from camsbench.errors import CamsbenchError
+from camsbench.job import Job
 from camsbench.pending import Task
 from camsbench.report.saved import MapFolder
 from camsbench.store import RunFolder

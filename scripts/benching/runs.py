@@ -111,7 +111,7 @@ def repeated(root: Path, n: int) -> None:
         record = records[i % len(records)]
         link = root / wnids[record.label] / f"{record.image_id}-{i:05d}.jpg"
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(record.path)
+        link.symlink_to(str(record.source))
 
 
 def of_process(command: list[str]) -> float:

@@ -1,0 +1,62 @@
+"""What a run needs, checked and built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from camsbench import data
+from camsbench.backends.exported import ExportedSplit
+from camsbench.explained import Metric
+from camsbench.maps import SaliencyRule
+from camsbench.runtime import Runtime
+from camsbench.split import TorchSplit
+from camsbench.types import Explainer
+from camsbench.weights import is_path
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that a run needs; ``camsbench.config.build`` makes it."""
+
+    config: DictConfig
+    splits: Sequence[TorchSplit | ExportedSplit]  # one a layer
+    records: list[data.Record]
+    methods: dict[str, Explainer]
+    metrics: dict[str, Metric]
+    limits: dict[str, int]
+    rule: SaliencyRule
+    target: str | int
+    protocol: str  # name@version
+    seed: int
+    gallery: int
+    runtime: Runtime
+
+    @property
+    def split(self) -> TorchSplit | ExportedSplit:
+        """The network, whatever the layer."""
+        return self.splits[0]
+
+    @property
+    def columns(self) -> list[str]:
+        """The metrics' columns, in the order of the configuration."""
+        return list(self.better)
+
+    @property
+    def better(self) -> dict[str, str]:
+        """For each column of the metrics the direction that is better."""
+        return {column: way for metric in self.metrics.values() for column, way in metric.columns.items()}
+
+    @property
+    def published_top1(self) -> float | None:
+        """See ``published_top1``."""
+        return published_top1(self.config)
+
+
+def published_top1(cfg: DictConfig) -> float | None:
+    """The network's published accuracy in percent, where its published weights and preprocessing are used."""
+    weights, changed = str(cfg.model.weights), cfg.protocol.resize is not None
+    own = weights != "random" and not is_path(weights) and not changed
+    return cfg.model.top1 if own else None

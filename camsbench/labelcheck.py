@@ -1,0 +1,88 @@
+"""Do the labels belong to the images? A wrong label order is the commonest silent error of tables on ImageNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from camsbench.errors import CamsbenchError
+from camsbench.loader import batches
+from camsbench.microbatch import in_micro_batches
+from camsbench.record import Record
+from camsbench.types import Split
+
+ENOUGH = 20  # images that tell right labels from wrong ones
+WRONG = 1 / 3  # of the published accuracy: labels in another order agree with one image in a thousand
+FAR = 4.0  # standard errors
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many of ``images`` readable images a network predicts as labelled, and the accuracy published for it."""
+
+    right: int
+    images: int
+    published: float | None  # percent
+
+    @property
+    def top1(self) -> float:
+        """In percent; 0 where no image could be read."""
+        return 100 * self.right / self.images if self.images else 0.0
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the labels cannot be those of the images."""
+        known = self.published is not None and self.images >= ENOUGH
+        return known and self.top1 < WRONG * (self.published or 0)
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        said = f"top-1 {self.top1:.1f} % on {self.images} images"
+        if self.published is None:
+            return f"{said}; nothing is published for this network with these weights and this preprocessing"
+        said += f", published {self.published} %"
+        if self.images < ENOUGH:
+            return f"{said}: too few images to say whether the labels are in order"
+        if self.wrong:
+            return f"{said}: wrong label order, or labels of other images"
+        share = self.published / 100
+        if self.top1 / 100 < share - FAR * sqrt(share * (1 - share) / self.images):
+            return f"{said}: far below, so some labels, the weights or the pictures are not what they should be"
+        return f"{said}: the labels are in order"
+
+
+def agreement(split: Split, records: Sequence[Record], images: int, published: float | None) -> Agreement:
+    """Predict up to ``images`` of the records, spread evenly over them."""
+    chosen = records[:: max(1, len(records) // images)][:images]
+    size = split.micro_batch.size
+    groups = [list(range(i, min(i + size, len(chosen)))) for i in range(0, len(chosen), size)]
+    right = seen = 0
+    for batch in batches(chosen, groups, split.preprocess, workers=1, pin=False):
+        if batch.pixels is None:
+            continue
+        x = split.preprocess.normalise(batch.pixels.to(split.device)).contiguous(memory_format=split.memory_format)
+        labels = torch.tensor([chosen[place].label for place in batch.places])
+        right += int((_predicted(split, x).cpu() == labels).sum())
+        seen += len(x)
+    return Agreement(right, seen, published)
+
+
+@torch.inference_mode()
+def _predicted(split: Split, x: Tensor) -> Tensor:
+    return in_micro_batches(split.micro_batch, len(x), lambda chunk: split.logits(x[chunk])).argmax(1)
+
+
+def refuse_wrong(found: Agreement, name: str) -> None:
+    """Stop a run whose labels are wrong.
+
+    Raises:
+        CamsbenchError: they are.
+    """
+    if found.wrong:
+        raise CamsbenchError(
+            f"{name}: {found.sentence()}; see python -m camsbench.check PATH, or go on all the same with data.check=0"
+        )

@@ -1,0 +1,141 @@
+"""Labels that lie beside the images: Kaggle's table, the devkit's, or a text file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from scipy.io import loadmat
+
+from camsbench.errors import CamsbenchError
+from camsbench.preprocess import Box
+from camsbench.sources.classes import WNID, image_id, index_of, official
+from camsbench.sources.storage import Folder, Stored
+
+SOLUTION = "LOC_val_solution.csv"
+TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+META = "meta.mat"
+DEVKIT = "ILSVRC2012_devkit_t12"
+LISTS = ("imagenet_2012_validation_synset_labels.txt", "val.txt", "val_labels.txt", "labels.txt")
+LARGEST = 2**24  # bytes: no file of the devkit comes near
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class index of image ids, and the boxes of those that have any, with the file that said so."""
+
+    label: dict[str, int]
+    boxes: dict[str, tuple[Box, ...]]
+    source: str
+
+
+def found_in(folders: Sequence[Folder]) -> Labels | None:
+    """The first label file among ``folders``, by its usual names."""
+    for folder in folders:
+        if SOLUTION in folder.entries:
+            return of_file(folder.file(SOLUTION))
+        for devkit in (folder, folder.child("data"), folder.child(f"{DEVKIT}/data")):
+            if TRUTH in devkit.entries:
+                return of_file(devkit.file(TRUTH))
+        for name in (f"{DEVKIT}.tar.gz", *LISTS):
+            if name in folder.entries:
+                return of_file(folder.file(name))
+    return None
+
+
+def of_file(file: Stored) -> Labels:
+    """The labels of a file, recognised by its name and its first line.
+
+    Raises:
+        CamsbenchError: it cannot be read, or holds something else.
+    """
+    where = f"data.labels={file}"
+    try:
+        if file.name.endswith((".tar.gz", ".tgz")):
+            truth, meta = _devkit_archive(file)
+            return Labels(_of_truth(truth, meta, where), {}, str(file))
+        text = file.text()
+        if file.name.endswith(".csv"):
+            return Labels(*_of_solution(text, where), str(file))
+        if re.fullmatch(r"\s*\d+\s*", text.partition("\n")[0]):
+            return Labels(_of_truth(text, file.folder.file(META).read(), where), {}, str(file))
+        return Labels(_of_lines(text.splitlines(), where), {}, str(file))
+    except FileNotFoundError as error:
+        raise CamsbenchError(
+            f"{where}: {META} of the devkit is missing beside it, which says what class each number stands for: "
+            f"put it there, or give {DEVKIT}.tar.gz"
+        ) from error
+    except (OSError, UnicodeDecodeError, tarfile.TarError) as error:
+        raise CamsbenchError(f"{where} cannot be read: {error}") from error
+
+
+def _of_solution(text: str, where: str) -> tuple[dict[str, int], dict[str, tuple[Box, ...]]]:
+    """Kaggle's ``ImageId,PredictionString``: wnid and box, over and over."""
+    reader = csv.DictReader(io.StringIO(text))
+    if not reader.fieldnames or not {"ImageId", "PredictionString"} <= set(reader.fieldnames):
+        raise CamsbenchError(f"{where} lacks the columns ImageId and PredictionString: download it again")
+    label: dict[str, int] = {}
+    boxes: dict[str, tuple[Box, ...]] = {}
+    for row in reader:
+        words = (row["PredictionString"] or "").split()
+        try:
+            numbers = [tuple(float(n) for n in words[i + 1 : i + 5]) for i in range(0, len(words), 5)]
+            found = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in numbers)
+            label[row["ImageId"]], boxes[row["ImageId"]] = index_of(words[0], where), found
+        except (CamsbenchError, IndexError, ValueError) as error:
+            raise CamsbenchError(
+                f"{where}: the row of {row['ImageId']} is not 'wnid xmin ymin xmax ymax ...' with a wnid of "
+                "ILSVRC2012: download the file again"
+            ) from error
+    return label, boxes
+
+
+def _of_truth(truth: str, meta: bytes, where: str) -> dict[str, int]:
+    """The devkit's ground truth: a number from 1 an image, not its place among the sorted wnids but ``meta.mat``'s."""
+    try:
+        synsets: Any = loadmat(cast(Any, io.BytesIO(meta)), squeeze_me=True)["synsets"]
+        classes = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if int(row["num_children"]) == 0}
+    except Exception as error:  # whatever a damaged file makes of a parser
+        raise CamsbenchError(f"{where}: {META} is not the devkit's ({error}): download the devkit again") from error
+    found = {}
+    for number, line in enumerate(truth.split(), 1):
+        wnid = classes.get(int(line)) if line.isdigit() else None
+        if wnid is None:
+            raise CamsbenchError(f"{where}: line {number} is '{line}', no class of {META}: download the devkit again")
+        found[official(number)] = index_of(wnid, where)
+    return found
+
+
+def _of_lines(lines: Iterable[str], where: str) -> dict[str, int]:
+    """``name label`` with an index or a wnid, or a wnid a line in the order of the official images."""
+    rows = [line.split() for line in lines if line.strip()]
+    if rows and all(len(row) == 1 for row in rows):
+        return {official(number): index_of(row[0], where) for number, row in enumerate(rows, 1)}
+    found = {}
+    for number, row in enumerate(rows, 1):
+        if len(row) != 2 or not (row[1].isdigit() or WNID.fullmatch(row[1])):
+            raise CamsbenchError(
+                f"{where}: line {number} is not 'NAME INDEX' or 'NAME WNID' but '{' '.join(row)[:60]}'"
+            )
+        found[image_id(row[0])] = int(row[1]) if row[1].isdigit() else index_of(row[1], where)
+    return found
+
+
+def _devkit_archive(file: Stored) -> tuple[str, bytes]:
+    """Ground truth and ``meta.mat`` out of the devkit's archive, in memory: nothing is unpacked."""
+    found: dict[str, bytes] = {}
+    with file.stream() as opened, tarfile.open(fileobj=opened, mode="r|gz") as archive:
+        for member in archive:
+            name = member.name.rsplit("/", 1)[-1]
+            if name in (TRUTH, META) and member.isfile() and member.size <= LARGEST:
+                content = archive.extractfile(member)
+                found[name] = content.read() if content else b""
+    lacking = [name for name in (TRUTH, META) if name not in found]
+    if lacking:
+        raise CamsbenchError(f"data.labels={file}: {lacking[0]} is not in it: download {DEVKIT}.tar.gz again")
+    return found[TRUTH].decode(), found[META]

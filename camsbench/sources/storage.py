@@ -1,0 +1,131 @@
+"""Files where they lie: on this machine, on a server, or as a stretch of an archive. Nothing is unpacked."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+
+from camsbench.errors import CamsbenchError
+
+FILES = (".tar", ".tgz", ".gz", ".zip", ".parquet", ".csv", ".txt")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file, or its bytes ``start`` to ``stop``, which hold the archive's ``member``."""
+
+    fs: AbstractFileSystem
+    path: str
+    start: int | None = None
+    stop: int | None = None
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.member}" if self.member else self.path
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.member or self.path)
+
+    def read(self) -> bytes:
+        found: bytes = self.fs.cat_file(self.path, self.start, self.stop)
+        if self.start is not None and self.stop is not None and len(found) != self.stop - self.start:
+            raise OSError(f"{self}: {len(found)} bytes came in place of {self.stop - self.start}")  # no ranges, or cut
+        return found
+
+    def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:
+        return io.BytesIO(self.read())
+
+    def text(self) -> str:
+        return self.read().decode("utf-8-sig")
+
+    @property
+    def folder(self) -> Folder:
+        """Where it lies."""
+        return Folder(self.fs, _above(self.path))
+
+    def stream(self) -> IO[Any]:
+        """The whole file, for reading here and there."""
+        opened: IO[Any] = self.fs.open(self.path, "rb")
+        return opened
+
+
+class Folder:
+    """A folder of a file system: what is in it, asked for once."""
+
+    def __init__(self, fs: AbstractFileSystem, path: str) -> None:
+        self.fs = fs
+        self.path = path.rstrip("/") or "/"
+
+    def __str__(self) -> str:
+        return self.path
+
+    @cached_property
+    def entries(self) -> dict[str, bool]:
+        """Whether each entry is a folder; nothing where there is no such folder."""
+        try:
+            listed = self.fs.ls(self.path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        found = {posixpath.basename(one["name"].rstrip("/")): one["type"] == "directory" for one in listed}
+        return {name: found[name] for name in sorted(found) if name}
+
+    @property
+    def folders(self) -> list[str]:
+        return [name for name, is_folder in self.entries.items() if is_folder]
+
+    @property
+    def files(self) -> list[str]:
+        return [name for name, is_folder in self.entries.items() if not is_folder]
+
+    def child(self, path: str) -> Folder:
+        return self if path in ("", ".") else Folder(self.fs, f"{self.path}/{path}")
+
+    def file(self, name: str) -> Stored:
+        return Stored(self.fs, f"{self.path}/{name}")
+
+    @property
+    def above(self) -> Folder:
+        """The folder that this one lies in; the outermost lies in itself."""
+        return Folder(self.fs, _above(self.path))
+
+    def below(self) -> list[tuple[str, str]]:
+        """(folder, file) of the files in its folders, sorted: one listing for all of them."""
+        found = self.fs.find(self.path, maxdepth=2)
+        parts = (posixpath.relpath(path, self.path).split("/") for path in found)
+        return sorted((part[0], part[1]) for part in parts if len(part) == 2)
+
+
+def _above(path: str) -> str:
+    host, _, inside = path.rpartition("://")  # nothing is above a server
+    return posixpath.dirname(path) if not host or "/" in inside else path
+
+
+def located(option: str, root: str) -> Folder | Stored:
+    """What ``root`` names: a folder or a file, here (``~`` is the home folder) or behind a URL.
+
+    Raises:
+        CamsbenchError: there is nothing, or what its protocol needs is not installed; ``option`` is named.
+    """
+    try:
+        fs, path = url_to_fs(root if "://" in root else str(Path(root).expanduser().absolute()))
+        info = fs.info(path)
+    except (ImportError, ValueError) as error:
+        raise CamsbenchError(f"{option}={root}: {error}; pip install 'camsbench[remote]', or give a folder") from error
+    except FileNotFoundError as error:
+        raise CamsbenchError(
+            f"{option}={root}: there is no such folder or file; give the folder of the validation images"
+        ) from error
+    except Exception as error:  # each protocol has errors of its own
+        raise CamsbenchError(f"{option}={root}: cannot be read ({type(error).__name__}: {error})") from error
+    folder = info["type"] == "directory"
+    if path.startswith("http"):  # a web server has pages in place of folders
+        folder = not path.endswith(FILES)
+    return Folder(fs, path) if folder else Stored(fs, path)
