@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from camsbench import experiment, session
+from camsbench.commandline import quoted
 from camsbench.config import CONF
 from camsbench.errors import CamsbenchError
 
@@ -42,6 +43,7 @@ def _job(cfg: DictConfig) -> None:
 def main() -> None:
     """Run the command line and leave with its exit code."""
     codes.clear()
+    sys.argv[1:] = quoted(sys.argv[1:])
     _job()
     sys.exit(1 if 1 in codes else max(codes, default=0))
 

@@ -18,6 +18,7 @@ from camsbench import explained as explaining
 from camsbench.backends.exported import ExportedSplit
 from camsbench.boxes import checked
 from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
+from camsbench.engine import check_compile, copies_dtype
 from camsbench.errors import CamsbenchError
 from camsbench.explained import Explained, Metric
 from camsbench.maps import SaliencyRule, size_of
@@ -40,6 +41,8 @@ def load_model(
     micro_batch: int | str = ...,
     fold: bool = ...,
     repack: bool = ...,
+    precision: str = ...,
+    compile: bool = ...,
     backend: Literal["torch"] = ...,
 ) -> TorchSplit: ...
 
@@ -55,6 +58,8 @@ def load_model(
     micro_batch: int | str = ...,
     fold: bool = ...,
     repack: bool = ...,
+    precision: str = ...,
+    compile: bool = ...,
     backend: str,
     cache: str | Path | None = ...,
 ) -> TorchSplit | ExportedSplit: ...
@@ -70,10 +75,12 @@ def load_model(
     micro_batch: int | str = "auto",
     fold: bool = True,
     repack: bool = True,
+    precision: str = "fp32",
+    compile: bool = False,
     backend: str = "torch",
     cache: str | Path | None = None,
 ) -> TorchSplit | ExportedSplit:
-    """A network cut at its target layer. Its arithmetic is fp32: TF32 is off on CUDA, process-wide.
+    """A network cut at its target layer. Its arithmetic is fp32, where ``precision`` does not say otherwise.
 
     Args:
         name: a file of ``conf/model``, or ``timm/NAME`` or ``torchvision/NAME`` for any other network.
@@ -83,6 +90,9 @@ def load_model(
         micro_batch: perturbed copies scored together, or ``auto``.
         fold: run with each BatchNorm folded into the convolution before it, where no gradient is taken.
         repack: allow a second copy of VGG's first linear layer (411 MB), for ReciproCAM's closed form.
+        precision: ``fp32``, or ``tf32`` on CUDA (which sets or clears TF32 for the process); ``bf16``, or ``fp16`` on
+            CUDA, for the passes of perturbed copies alone (see ``camsbench.engine``).
+        compile: pass perturbed copies through ``torch.compile``, as CUDA graphs on CUDA.
         backend: ``torch``; or ``onnxruntime`` or ``openvino``, on the processor and for methods without gradients.
         cache: where exported networks are kept; None takes the user's cache folder.
 
@@ -95,10 +105,13 @@ def load_model(
     if spec["name"] == "???":
         raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
     chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
-    set_precision("fp32")
+    place = backends.place(backend, device)
+    options: dict[str, Any] = {"seed": seed, "micro_batch": micro_batch, "fold": fold, "repack": repack}
+    options["copies_dtype"] = copies_dtype(precision, backend, place)
+    options["compile"] = check_compile(compile, backend, place)
+    set_precision(precision)
     with torch.inference_mode(mode=False):
-        options = {"seed": seed, "micro_batch": micro_batch, "fold": fold, "repack": repack}
-        cuts = load_splits({**spec, **chosen}, {}, device=backends.place(backend, device), **options)[:1]
+        cuts = load_splits({**spec, **chosen}, {}, device=place, **options)[:1]
         return backends.on(backend, cuts, Path(cache).expanduser() if cache else None)[0]
 
 

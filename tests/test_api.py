@@ -114,3 +114,15 @@ def test_weights_from_a_file(tmp_path: Path, images: Tensor) -> None:
     (tmp_path / "junk.pth").write_bytes(b"no weights")
     with pytest.raises(CamsbenchError, match="is no readable state dict"):
         camsbench.load_model("resnet18", weights=str(tmp_path / "junk.pth"), device="cpu")
+
+
+def test_precision_is_for_the_passes_of_copies(images: Tensor) -> None:
+    low = camsbench.load_model(precision="bf16", device="cpu")
+    exact = camsbench.load_model(device="cpu")
+    maps = [camsbench.explain("gradcam", split, images[:1]) for split in (low, exact)]
+    assert torch.equal(*maps)
+    assert low.for_copies.logits(images[:1]).sub(exact.logits(images[:1])).abs().max() > 1e-4
+    with pytest.raises(CamsbenchError, match=r"runtime\.precision=fp8"):
+        camsbench.load_model(precision="fp8")
+    with pytest.raises(CamsbenchError, match=r"compiles by itself"):
+        camsbench.load_model(compile=True, backend="onnxruntime")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -126,6 +127,7 @@ def others(bench: Bench) -> list[Row]:
     """The other methods that torchcam or grad-cam has too, with a pass or a few."""
     n = 2 if bench.smoke else 4
     x, target = pictures(n), targets(n)
+    trainable = copy.deepcopy(network().model).requires_grad_()  # what grad-cam's FullGrad asks for
     theirs: dict[str, list[Contender]] = {
         "cam": [torchcam_of(torchcam.CAM, x, target, SAME, fc_layer="classifier")],
         "layercam": [torchcam_of(torchcam.LayerCAM, x, target, SAME), grad_cam_of(pgc.LayerCAM, x, target, SAME)],
@@ -137,7 +139,7 @@ def others(bench: Bench) -> list[Row]:
         "fem": [grad_cam_of(pgc.FEM, x, target, SAME)],
         "kpcacam": [grad_cam_of(pgc.KPCA_CAM, x, target, SAME)],
         "shapleycam": [grad_cam_of(pgc.ShapleyCAM, x, target, SAME)],
-        "fullgrad": [grad_cam_of(pgc.FullGrad, x, target, SAME)],
+        "fullgrad": [Contender("grad-cam", partial(by_grad_cam, pgc.FullGrad, trainable, x, target), trainable)],
         "smoothgradcampp_torchcam": [torchcam_of(torchcam.SmoothGradCAMpp, x, target, SAME)],
     }
     if bench.smoke:
