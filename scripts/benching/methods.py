@@ -127,7 +127,11 @@ def others(bench: Bench) -> list[Row]:
     """The other methods that torchcam or grad-cam has too, with a pass or a few."""
     n = 2 if bench.smoke else 4
     x, target = pictures(n), targets(n)
-    trainable = copy.deepcopy(network().model).requires_grad_()  # what grad-cam's FullGrad asks for
+    trainable = copy.deepcopy(network().model).requires_grad_()
+
+    def of_trainable(kind: Any) -> Contender:  # what fails on frozen weights
+        return Contender("grad-cam", partial(by_grad_cam, kind, trainable, x, target), trainable)
+
     theirs: dict[str, list[Contender]] = {
         "cam": [torchcam_of(torchcam.CAM, x, target, SAME, fc_layer="classifier")],
         "layercam": [torchcam_of(torchcam.LayerCAM, x, target, SAME), grad_cam_of(pgc.LayerCAM, x, target, SAME)],
@@ -138,8 +142,8 @@ def others(bench: Bench) -> list[Row]:
         "eigengradcam": [grad_cam_of(pgc.EigenGradCAM, x, target, SAME)],
         "fem": [grad_cam_of(pgc.FEM, x, target, SAME)],
         "kpcacam": [grad_cam_of(pgc.KPCA_CAM, x, target, SAME)],
-        "shapleycam": [grad_cam_of(pgc.ShapleyCAM, x, target, SAME)],
-        "fullgrad": [Contender("grad-cam", partial(by_grad_cam, pgc.FullGrad, trainable, x, target), trainable)],
+        "shapleycam": [of_trainable(pgc.ShapleyCAM)],
+        "fullgrad": [of_trainable(pgc.FullGrad)],
         "smoothgradcampp_torchcam": [torchcam_of(torchcam.SmoothGradCAMpp, x, target, SAME)],
     }
     if bench.smoke:
