@@ -68,7 +68,8 @@ TEXT = (
     "group's first line, the median of paired repeats that take turns; `least` and `most` of them. `difference`: the "
     "largest between two maps after min-max (between two values, of a metric), to the group's first line of camsbench "
     "or to its preset that reads the method as the peer does. Passes: F whole forward, head of it alone, B backward, "
-    "tail of the head behind its first linear layer. All contenders run under the same allocator setting and threads."
+    "tail of the head behind its first linear layer. All contenders have the same threads and, but where they run as "
+    "they come, the same allocator setting."
 )
 
 WHOLE = (

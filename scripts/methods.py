@@ -22,7 +22,7 @@ from camsbench.split import TorchSplit
 from camsbench.types import Explainer, Forward
 
 SIDE = 96
-HEADER = ("method", "title", "category", "paper", "needs", "forward", "head", "backward", "settings")
+HEADER = ("method", "title", "category", "paper", "needs", "forward", "head", "backward", "plain", "settings")
 
 
 def main() -> None:
@@ -43,7 +43,8 @@ def main() -> None:
     note = (
         f"Passes an image of {SIDE}×{SIDE} pixels on {split.name} at {split.layer} ({channels} channels of "
         f"{height}×{width}, {split.num_classes} classes), beside the one base pass; `head` counts passes of the head "
-        "alone. Constant channels cost none. Written by `make methods`."
+        "alone. Exact short cuts spare what is between these and `plain`, the plain loop's (F forward, B backward): "
+        "constant channels, identical masked images, closed forms of this head. Written by `make methods`."
     )
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(f"# Methods\n\n{note}\n\n{table}\n")
@@ -66,11 +67,15 @@ def line(name: str, split: TorchSplit, forward: Forward) -> tuple[str, ...]:
     return (*head, ", ".join(sorted(method.needs)) or "none", *cost(method, split, forward), settings(method))
 
 
-def cost(method: Explainer, split: TorchSplit, forward: Forward) -> tuple[str, str, str]:
-    """Forward, head-only and backward passes of one image."""
+def cost(method: Explainer, split: TorchSplit, forward: Forward) -> tuple[str, str, str, str]:
+    """Forward, head-only and backward passes of one image, and all of them without the exact short cuts."""
     with counted(split) as passes, torch.inference_mode(mode=False):
         method(split, forward)
-    return str(passes.forward), str(passes.head_only), str(passes.backward)
+    with counted(split) as plain, scoring.plain(), torch.inference_mode(mode=False):
+        method(split, forward)
+    kinds = {"F": plain.forward, "head": plain.head_only, "B": plain.backward}
+    said = " + ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    return str(passes.forward), str(passes.head_only), str(passes.backward), said or "0"
 
 
 def settings(method: Explainer) -> str:
