@@ -11,6 +11,8 @@ import pandas as pd
 
 from benching.timing import paired
 
+COMES = ", as it comes"  # with the allocator's own settings; without it: with camsbench's
+
 
 @dataclass(frozen=True)
 class Target:
@@ -60,7 +62,8 @@ def ratio(section: str, group: str, slow: tuple[str, ...], quick: str) -> Callab
 
     def found(folder: Path) -> tuple[float, str]:
         measured = runs(folder, section, group)
-        rivals = {name: paired(times, measured[quick]) for name, times in measured.items() if name.startswith(slow)}
+        chosen = [name for name in measured if name.startswith(slow) and (COMES in name) == (COMES in slow[0])]
+        rivals = {name: paired(measured[name], measured[quick]) for name in chosen}
         if not rivals:
             raise KeyError(f"{section} has no {' or '.join(slow)}")
         name = min(rivals, key=lambda one: statistics.median(rivals[one]))
@@ -118,9 +121,6 @@ def memory(folder: Path) -> tuple[float, str]:
     return last[peak] / first[
         peak
     ], f"{last[peak]:.0f} MiB at {last['group']} images, {first[peak]:.0f} at {first['group']}"
-
-
-COMES = ", as it comes"  # with the allocator's own settings; without it: with camsbench's
 
 
 def targets() -> list[Target]:
