@@ -227,6 +227,13 @@ def test_a_missing_image_of_a_table_is_a_row_with_its_error(root: Path, pictures
     )
 
 
+def test_what_lies_beside_labelled_folders_is_not_read(root: Path, pictures: list[bytes]) -> None:
+    wnid_folders(root, pictures)
+    put(root, "val/labels.txt", "tench, Tinca tinca\ngoldfish\n")
+    put(root, "LOC_val_solution.csv", "cut off")
+    assert len(sources.ilsvrc2012(str(root))) == 3
+
+
 def test_one_name_in_two_folders_is_told_apart(root: Path, pictures: list[bytes]) -> None:
     for label in LABELS[:2]:
         put(root, f"{WNID[label]}/photo.jpg", pictures[0])

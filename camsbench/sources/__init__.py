@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from camsbench.errors import CamsbenchError
 from camsbench.record import Record
 from camsbench.sources import labels as tables
 from camsbench.sources import layouts, shards
-from camsbench.sources.layouts import INSIDE, LAYOUTS, Found, unique
+from camsbench.sources.layouts import INSIDE, LAYOUTS, Found, Lookup, unique
 from camsbench.sources.storage import Folder, Stored, located
 
 
@@ -38,19 +40,23 @@ def find(root: str, layout: str = "auto", labels: str | None = None) -> Found:
     if isinstance(top, Stored):
         return _of_file(top, given)
     places = [top.child(path) for path in INSIDE]
-    known = tables.of_file(given) if given else tables.found_in([*places, top.above])
-    found = layouts.found_in(places, known, layout)
+    find_labels = _lookup(given, [*places, top.above])
+    found = layouts.found_in(places, find_labels, layout)
     if found is None:
-        raise CamsbenchError(_nothing(root, known, layout))
+        raise CamsbenchError(_nothing(root, find_labels(), layout))
     return found
+
+
+def _lookup(given: Stored | None, folders: list[Folder]) -> Lookup:
+    """The labels of the file that is given, or of the first that lies in ``folders``; read once."""
+    return cache(lambda: tables.of_file(given) if given else tables.found_in(folders))
 
 
 def _of_file(file: Stored, given: Stored | None) -> Found:
     if file.name.endswith(".parquet"):
         return Found("parquet", str(file), unique(shards.rows(file)), "the shard's column label")
     if file.name.endswith(".tar"):
-        known = tables.of_file(given) if given else tables.found_in([file.folder])
-        return layouts.of_tar(file, known)
+        return layouts.of_tar(file, _lookup(given, [file.folder]))
     raise CamsbenchError(
         f"data.root={file}: this is a file, and no .tar and no .parquet: give the folder of the validation images"
     )

@@ -28,11 +28,14 @@ class Found:
     labels: str  # what said which class an image has
 
 
-Layout = Callable[[Folder, Labels | None], Found | None]
+Lookup = Callable[[], Labels | None]
+"""The file of labels, read when a layout asks for it: what lies beside labelled folders is none of ours."""
+
+Layout = Callable[[Folder, Lookup], Found | None]
 """The images of a folder in this layout; None where the folder is of another."""
 
 
-def wnid_folders(folder: Folder, labels: Labels | None) -> Found | None:
+def wnid_folders(folder: Folder, find_labels: Lookup) -> Found | None:
     """Folders ``n01440764`` ...: the class is the wnid's place among all 1000."""
     if not any(WNID.fullmatch(name) for name in folder.folders):
         return None
@@ -48,7 +51,7 @@ def wnid_folders(folder: Folder, labels: Labels | None) -> Found | None:
     return Found("wnid", str(folder), records, "the folders' wnids")
 
 
-def numbered_folders(folder: Folder, labels: Labels | None) -> Found | None:
+def numbered_folders(folder: Folder, find_labels: Lookup) -> Found | None:
     """Folders ``0`` to ``999``: the class is the number."""
     numbers = [name for name in folder.folders if name.isdigit()]
     if not numbers:
@@ -65,11 +68,12 @@ def numbered_folders(folder: Folder, labels: Labels | None) -> Found | None:
     return Found("index", str(folder), sorted(records, key=lambda r: (r.label, r.image_id)), "the folders' numbers")
 
 
-def flat_folder(folder: Folder, labels: Labels | None) -> Found | None:
+def flat_folder(folder: Folder, find_labels: Lookup) -> Found | None:
     """One folder of images and a file of their labels; an image of the file that is not there fails when it is read."""
     there = {image_id(name): name for name in folder.files if is_image(name)}
     if not there:
         return None
+    labels = find_labels()
     if labels is None:
         raise CamsbenchError(_unlabelled(str(folder)))
     if not labels.label.keys() & there.keys():
@@ -85,12 +89,12 @@ def flat_folder(folder: Folder, labels: Labels | None) -> Found | None:
     return Found("flat", str(folder), records, labels.source)
 
 
-def unopened_tar(folder: Folder, labels: Labels | None) -> Found | None:
+def unopened_tar(folder: Folder, find_labels: Lookup) -> Found | None:
     """``ILSVRC2012_img_val.tar`` as it was downloaded."""
-    return of_tar(folder.file(ARCHIVE), labels) if ARCHIVE in folder.entries else None
+    return of_tar(folder.file(ARCHIVE), find_labels) if ARCHIVE in folder.entries else None
 
 
-def webdataset(folder: Folder, labels: Labels | None) -> Found | None:
+def webdataset(folder: Folder, find_labels: Lookup) -> Found | None:
     """Tar shards whose samples hold an image and its class (``.cls`` or ``.json``)."""
     names = [name for name in folder.files if name.endswith(".tar") and name != ARCHIVE]
     names = [name for name in names if "val" in name] or names
@@ -100,7 +104,7 @@ def webdataset(folder: Folder, labels: Labels | None) -> Found | None:
     return Found("webdataset", f"{folder}, {len(names)} tars", records, "the samples' .cls or .json")
 
 
-def parquet(folder: Folder, labels: Labels | None) -> Found | None:
+def parquet(folder: Folder, find_labels: Lookup) -> Found | None:
     """Hugging Face's parquet shards, those of the validation split."""
     names = [name for name in folder.files if name.endswith(".parquet")]
     names = [name for name in names if name.startswith(("val", "test"))] or names
@@ -120,11 +124,12 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def of_tar(file: Stored, labels: Labels | None) -> Found:
+def of_tar(file: Stored, find_labels: Lookup) -> Found:
     """The images of a tar: samples with classes of their own, or images whose labels lie in a file."""
     members = tars.images(file)
     if not members:
         return Found("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
+    labels = find_labels()
     if labels is None:
         if tars.has_classes(file):
             return Found("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
@@ -139,12 +144,12 @@ def of_tar(file: Stored, labels: Labels | None) -> Found:
     return Found("tar", str(file), records, labels.source)
 
 
-def found_in(places: Sequence[Folder], labels: Labels | None, layout: str) -> Found | None:
+def found_in(places: Sequence[Folder], find_labels: Lookup, layout: str) -> Found | None:
     """The images of the first of ``places`` that is in one of the layouts, or in the one that is named."""
     chosen = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
     for place in places:
         for recognise in chosen:
-            found = recognise(place, labels)
+            found = recognise(place, find_labels)
             if found is not None and found.records:
                 return replace(found, records=unique(found.records))
     return None
