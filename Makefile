@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type smoke methods parity gallery audit plan bench bench-openvino-xai clean
+.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-openvino-xai clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -16,6 +16,9 @@ demo: $(VENV)/.demo  ## install, run eight methods on real images, print the tab
 
 test: $(VENV)/.dev  ## install what tests need, and run them
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test-faults: $(VENV)/.dev  ## break runs in every way of a list, and look at what is left
+	$(BIN)/python -m pytest -m faults -v
 
 lint: $(VENV)/.dev  ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -74,6 +77,9 @@ plan: $(VENV)/.demo  ## passes and hours of ReciproCAM's Table 1, before any wor
 
 bench: $(VENV)/.dev  ## beside the peers, method by method in one run, to results/bench; about an hour on two quiet cores
 	$(BIN)/python scripts/bench.py $(if $(wildcard .venv-ovx/bin/python),--openvino-xai-python .venv-ovx/bin/python) $(ARGS)
+
+bench-scale: $(VENV)/.dev  ## workers side by side, Ray, 50,000 rows and images, to results/bench/scale.md
+	$(BIN)/python scripts/bench_scale.py $(ARGS)
 
 bench-openvino-xai:  ## openvino-xai for the bench, in an environment of its own: it wants another OpenVINO
 	$(PYTHON) -m venv .venv-ovx

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,8 +16,10 @@ from camsbench import experiment, session
 from camsbench.commandline import quoted
 from camsbench.config import CONF
 from camsbench.errors import CamsbenchError
+from camsbench.foreign import check_foreign
 
 codes: list[int] = []  # one a job of a sweep
+home = os.getpid()  # a launcher may run jobs in other processes, or on other machines
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -25,13 +30,20 @@ def _job(cfg: DictConfig) -> None:
         else:
             outcome = experiment.execute(cfg, list(HydraConfig.get().overrides.task))
     except CamsbenchError as error:
+        if os.getpid() != home:
+            raise  # the launcher tells the command that waits for it
         sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         where = f" (job {HydraConfig.get().job.override_dirname})" if sweep else ""
         print(f"camsbench: {error}{where}", file=sys.stderr)
         codes.append(1)
-    except KeyboardInterrupt:
-        print("camsbench: stopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
+        print(
+            f"camsbench: stopped ({signal.Signals(number).name}); the blocks that are finished are kept, and the same "
+            "command goes on from there",
+            file=sys.stderr,
+        )
+        sys.exit(128 + number)
     else:
         print(outcome.report)
         for name in ("summary.md", "table.md", "gallery.png", "figure.png"):
@@ -40,10 +52,21 @@ def _job(cfg: DictConfig) -> None:
         codes.append(1 if outcome.failed else 2 if outcome.errors and cfg.strict else 0)
 
 
+def _stopped(number: int, frame: FrameType | None) -> None:
+    """A scheduler takes the machine away: end as with Ctrl-C."""
+    raise KeyboardInterrupt(number)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     codes.clear()
+    signal.signal(signal.SIGTERM, _stopped)
     sys.argv[1:] = quoted(sys.argv[1:])
+    try:
+        check_foreign(sys.argv[1:])
+    except CamsbenchError as error:
+        print(f"camsbench: {error}", file=sys.stderr)
+        sys.exit(1)
     _job()
     sys.exit(1 if 1 in codes else max(codes, default=0))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,9 +13,29 @@ from camsbench.bare import Bare
 from camsbench.cost import Passes, counted
 from camsbench.fusion import MeanOfLayers
 from camsbench.job import Job
-from camsbench.memory import peak_device, peak_rss
+from camsbench.machine import DeviceUse, peak_device, peak_rss
 from camsbench.speed import Speed
 from camsbench.types import Split
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one process spent on a block."""
+
+    passes: Passes
+    measuring: float  # seconds that bare passes were timed
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What one process says of itself when its work is done."""
+
+    bare: Speed | None
+    repeats: int
+    peak_memory: float | None  # MiB
+    peak_device_memory: float | None  # MiB of tensors on a CUDA device
+    cpu_seconds: float
+    device_use: float | None  # percent of the time that a CUDA device was busy
 
 
 @dataclass
@@ -23,7 +44,7 @@ class Account:
 
     ``bare`` is measured while the work goes on and right after it (``camsbench.bare``): the median of ``repeats``, at
     least ``runtime.bare`` of them. ``efficiency`` is the time that the passes take bare, as a share of the time that
-    the session took, less that of measuring: reading, masks, metrics and writing are what is missing to 1.
+    the session's processes took, less that of measuring: reading, masks, metrics and writing are what is missing to 1.
     """
 
     images: int = 0
@@ -31,18 +52,40 @@ class Account:
     passes: Passes = field(default_factory=Passes)
     bare: Speed | None = None
     repeats: int = 0
-    peak_memory: float | None = None  # MiB, of the process
-    peak_device_memory: float | None = None  # MiB, of tensors on a CUDA device
+    processes: int = 1
+    closings: Sequence[Closing] = ()
+    boxes: int = 0
+    dropped: int = 0  # boxes that the crop leaves nothing of
+
+    @classmethod
+    def of(cls, images: int, seconds: float, spent: Sequence[Spent], closings: Sequence[Closing]) -> Account:
+        """From what each process said; ``seconds`` by the clock, those of measuring among them."""
+        processes = max(1, len(closings))
+        passes = sum((each.passes for each in spent), Passes())
+        seconds -= sum(each.measuring for each in spent) / processes
+        timed = [(each.bare, each.repeats) for each in closings if each.bare is not None]
+        if not timed:
+            return cls(images, seconds, passes, processes=processes, closings=closings)
+        kinds = zip(*(asdict(bare).values() for bare, _ in timed), strict=True)
+        bare = Speed(*map(statistics.median, kinds))
+        return cls(images, seconds, passes, bare, min(repeats for _, repeats in timed), processes, closings)
 
     @property
     def efficiency(self) -> float | None:
         """None where nothing was done or the bare speed was not measured."""
-        return self.bare.seconds(self.passes) / self.seconds if self.bare is not None and self.images else None
+        if self.bare is None or not self.images:
+            return None
+        return self.bare.seconds(self.passes) / (self.seconds * self.processes)
 
     def record(self) -> dict[str, Any]:
         """For the run's ``environment.json``."""
         found: dict[str, Any] = {"images": self.images, "seconds": round(self.seconds, 3), **asdict(self.passes)}
-        found |= {"peak_memory_mib": self.peak_memory, "peak_device_memory_mib": self.peak_device_memory}
+        found |= {"processes": self.processes, "boxes": self.boxes, "boxes_dropped": self.dropped}
+        kinds = {"peak_memory_mib": "peak_memory", "peak_device_memory_mib": "peak_device_memory"}
+        kinds |= {"cpu_seconds": "cpu_seconds", "device_use_percent": "device_use"}
+        for name, kind in kinds.items():  # of several processes the most, and of their CPU seconds the sum
+            said = [value for each in self.closings if (value := getattr(each, kind)) is not None]
+            found[name] = (sum if kind == "cpu_seconds" else max)(said) if said else None
         if self.bare is not None:
             found |= {"bare_seconds_a_pass": asdict(self.bare), "bare_repeats": self.repeats}
             found["efficiency"] = self.efficiency
@@ -60,34 +103,44 @@ class Account:
                 f"; the bare network makes {self.bare.forward_rate:,.1f} (median of {self.repeats}, in this run): "
                 f"efficiency {100 * self.efficiency:.1f} %"
             )
+        if self.dropped:
+            text += f". {self.dropped:,} of {self.boxes:,} boxes lie outside the crop and were dropped"
         return text + "."
 
 
 class Accountant:
-    """Counts a session's passes from its making on, and times bare passes between them."""
+    """Counts a process's passes from its making on, and times bare passes between them."""
 
     def __init__(self, job: Job, passes: Passes) -> None:
-        self.account = Account()
         self._passes = passes
+        self._taken = Passes()
         self._split = _splits(job)[-1]
         self._repeats = job.runtime.bare
         self._bare: Bare | None = None
+        self._use = DeviceUse(self._split.device)
         self._measuring = 0.0
-        self._start = time.perf_counter()
+        self._begun = _clocks()
 
     def between(self) -> None:
         """To be called now and then between the work: times bare micro-batches while they are due."""
+        self._use.sample()
         while self._repeats and (self._bare is None or self._bare.due()):
             self._unseen(self._sampled)
 
-    def close(self) -> None:
-        """The work is done: what is still to be measured."""
-        account = self.account
-        account.seconds = time.perf_counter() - self._start - self._measuring
-        account.passes = replace(self._passes)
-        account.peak_memory, account.peak_device_memory = peak_rss(), peak_device(self._split.device)
-        if account.images and self._bare is not None:
-            account.bare, account.repeats = self._bare.speed(account.passes, max(5.0, account.seconds / 10))
+    def taken(self) -> Spent:
+        """What was spent since this was last asked."""
+        spent = Spent(self._passes - self._taken, self._measuring)  # those of measuring are not among them
+        self._taken, self._measuring = replace(self._passes), 0.0
+        return spent
+
+    def close(self) -> Closing:
+        """The work is done: what is still to be measured, and what the process needed."""
+        seconds, cpu_seconds = (now - then for now, then in zip(_clocks(), self._begun, strict=True))
+        peaks = peak_rss(), peak_device(self._split.device)
+        bare, repeats = None, 0
+        if self._bare is not None:
+            bare, repeats = self._bare.speed(replace(self._passes), max(5.0, seconds / 10))
+        return Closing(bare, repeats, *peaks, cpu_seconds, self._use.percent)
 
     def _sampled(self) -> None:
         self._bare = self._bare or Bare(self._split, self._repeats)
@@ -106,7 +159,10 @@ def accounted(job: Job) -> Iterator[Accountant]:
     with counted(*_splits(job)) as passes:
         accountant = Accountant(job, passes)
         yield accountant
-        accountant.close()
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def _splits(job: Job) -> list[Any]:

@@ -49,8 +49,12 @@ def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
         GlobalHydra.instance().hydra = outer
 
 
-def build(cfg: DictConfig) -> Job:
+def build(cfg: DictConfig, records: list[data.Record] | None = None) -> Job:
     """Check a configuration and build what it names: cheap checks first, the network last, no image read.
+
+    Args:
+        cfg: every choice of the run.
+        records: the images that the configuration chooses, where they are known already.
 
     Raises:
         CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
@@ -66,7 +70,8 @@ def build(cfg: DictConfig) -> Job:
     if not isinstance(cfg.gallery, int) or cfg.gallery < 0:
         raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
     rule = saliency_rule(cfg)
-    records = with_boxes(cfg.data, images_of(cfg.data), metrics)
+    if records is None:
+        records = with_boxes(cfg.data, images_of(cfg.data), metrics)
     provided = backends.provides(runtime.backend)
     check_needs(methods, provided)
     check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), "metric")

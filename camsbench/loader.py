@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -53,32 +53,54 @@ def read(record: Record, preprocess: Preprocess) -> Picture:
     return Picture(pixels, preprocess.boxes(boxes, width, height))
 
 
-def batches(
-    records: Sequence[Record], groups: Sequence[Sequence[int]], preprocess: Preprocess, workers: int, pin: bool
-) -> Iterator[Batch]:
-    """Each group of places in ``records`` as a batch, in order, read ahead by ``workers`` threads (0: by this one).
+class Loader:
+    """Reads batches ahead with ``workers`` threads (0: none, each batch is read when it is asked for).
 
     Decoding and resizing let go of Python's lock, so threads read side by side; unlike processes they begin at once and
     need no copy of the run.
     """
 
-    def picture(place: int) -> Picture:
-        return read(records[place], preprocess)
+    def __init__(self, records: Sequence[Record], preprocess: Preprocess, workers: int, pin: bool) -> None:
+        self._records = records
+        self._preprocess = preprocess
+        self._pin = pin
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="camsbench-loader") if workers else None
 
-    if workers == 0:
-        yield from (_batch(group, map(picture, group), pin) for group in groups)
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="camsbench-loader")
-    ahead: deque[tuple[Sequence[int], list[Future[Picture]]]] = deque()
-    try:
+    def begin(self, groups: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """Each group of places as a batch, in order; the first of them are being read when this returns."""
+        return self._rest(deque(map(self._asked, groups[:AHEAD])), groups[AHEAD:])
+
+    def close(self) -> None:
+        """Drop what was not read yet."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _rest(self, asked: deque[Callable[[], Batch]], groups: Sequence[Sequence[int]]) -> Iterator[Batch]:
         for group in groups:
-            ahead.append((group, [pool.submit(picture, place) for place in group]))
-            if len(ahead) > AHEAD:
-                yield _waited(*ahead.popleft(), pin)
-        while ahead:
-            yield _waited(*ahead.popleft(), pin)
+            asked.append(self._asked(group))
+            yield asked.popleft()()
+        while asked:
+            yield asked.popleft()()
+
+    def _asked(self, group: Sequence[int]) -> Callable[[], Batch]:
+        if self._pool is None:
+            return lambda: _batch(group, map(self._picture, group), self._pin)
+        pictures = [self._pool.submit(self._picture, place) for place in group]
+        return lambda: _batch(group, (picture.result() for picture in pictures), self._pin)
+
+    def _picture(self, place: int) -> Picture:
+        return read(self._records[place], self._preprocess)
+
+
+def batches(
+    records: Sequence[Record], groups: Sequence[Sequence[int]], preprocess: Preprocess, workers: int, pin: bool
+) -> Iterator[Batch]:
+    """Each group of places in ``records`` as a batch, in order, read ahead by ``workers`` threads (0: by this one)."""
+    loader = Loader(records, preprocess, workers, pin)
+    try:
+        yield from loader.begin(groups)
     finally:  # also where the run ends early
-        pool.shutdown(cancel_futures=True)
+        loader.close()
 
 
 def worker_count(workers: int | str) -> int:
@@ -89,10 +111,6 @@ def worker_count(workers: int | str) -> int:
     if not isinstance(workers, int) or workers < 0:
         raise CamsbenchError(f"runtime.workers={workers}: give a number from 0 up, or auto")
     return workers
-
-
-def _waited(group: Sequence[int], pictures: list[Future[Picture]], pin: bool) -> Batch:
-    return _batch(group, (picture.result() for picture in pictures), pin)
 
 
 def _batch(group: Sequence[int], pictures: Iterable[Picture], pin: bool) -> Batch:

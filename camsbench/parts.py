@@ -1,54 +1,90 @@
-"""Numbered parquet files of a folder, each written whole or not at all."""
+"""Parquet files of a folder, one for each block of a run and time that it was worked on, each written whole."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from camsbench.errors import CamsbenchError
+
+MAGIC = b"PAR1"  # how a parquet file begins and ends
+READERS = 4  # small files: what takes time is to open them
+
 
 class Parts:
-    """``part-00001.parquet`` and so on. A crash leaves none half done, only a temporary file."""
+    """``part-00003-01.parquet``: the first part of block 3. A crash leaves none half done, only a temporary file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def paths(self) -> list[Path]:
-        """The parts, in the order in which they were written."""
-        return sorted(self.folder.glob("part-*.parquet"))
+        """The parts: the first of each block, then the second of each, and so on."""
+        return sorted(self.folder.glob("part-*.parquet"), key=lambda path: (path.stem[-2:], path.name))
 
-    def last(self) -> int:
-        """The highest number of a part, 0 when there is none."""
-        return max((number(path) for path in self.paths()), default=0)
+    def free(self, block: int) -> str:
+        """A name for the next part of a block."""
+        revision = 1
+        while (self.folder / (name := f"part-{block:05d}-{revision:02d}.parquet")).exists():
+            revision += 1
+        return name
 
-    def write(self, table: pa.Table, number: int) -> None:
-        """Write, or write anew, the part of this number."""
+    def write(self, table: pa.Table, name: str) -> None:
+        """Write, or write anew, the part of this name.
+
+        Raises:
+            CamsbenchError: it cannot be written, as on a full disk; what was there before is there still.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        final = self.folder / f"part-{number:05d}.parquet"
-        temporary = self.folder / f".{final.name}.tmp"
-        pq.write_table(table, temporary)
-        publish(temporary, final)
+        final = self.folder / name
+        publish(final, lambda temporary: pq.write_table(table, temporary))
 
-    def read(self) -> pa.Table | None:
-        """All parts as one table; None when there is none."""
-        tables = [pq.read_table(path) for path in self.paths()]
-        return pa.concat_tables(tables) if tables else None
+    def read(self, columns: Sequence[str] | None = None) -> list[pa.Table]:
+        """Each part's table, or some of its columns."""
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(lambda path: pq.ParquetFile(path).read(columns), self.paths()))
 
-    def clean(self, last: int) -> None:
-        """Remove what a crash left: temporary files, and parts with a number above ``last``."""
-        for path in [*self.folder.glob(".*.tmp"), *(path for path in self.paths() if number(path) > last)]:
+    def broken(self) -> list[str]:
+        """Names of parts that a crash of the machine cut short, or emptied."""
+        return [path.name for path in self.paths() if not _whole(path)]
+
+    def set_aside(self, name: str) -> None:
+        """Take a part, where it is there, out of the run; its bytes stay."""
+        if (path := self.folder / name).exists():
+            path.rename(path.with_name(f"{name}.broken"))
+
+    def clean(self, names: Collection[str]) -> None:
+        """Remove what a crash left: temporary files, and parts that are not among ``names``."""
+        for path in [*self.folder.glob(".*.tmp"), *(path for path in self.paths() if path.name not in names)]:
             path.unlink()
 
 
-def number(path: Path) -> int:
-    """The number in a part's name."""
-    return int(path.stem.removeprefix("part-"))
+def _whole(path: Path) -> bool:
+    with path.open("rb") as part:
+        begins = part.read(len(MAGIC))
+        part.seek(max(0, path.stat().st_size - len(MAGIC)))
+        return begins == part.read() == MAGIC
 
 
-def publish(temporary: Path, final: Path) -> None:
-    """Put a written file in its place, on the disk before its name is."""
-    with temporary.open("rb+") as written:
-        os.fsync(written.fileno())
-    temporary.replace(final)
+def publish(final: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name, and put it in its place when it is on the disk.
+
+    Raises:
+        CamsbenchError: it cannot be written.
+    """
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")  # others may write the same
+    try:
+        write(temporary)
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(final)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CamsbenchError(
+            f"cannot write {final}: {os.strerror(error.errno) if error.errno else error}; what was finished before is "
+            "kept: when there is room, the same command goes on from there"
+        ) from error

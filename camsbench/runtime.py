@@ -11,7 +11,10 @@ from omegaconf import DictConfig
 from camsbench import backends
 from camsbench.engine import check_compile, copies_dtype
 from camsbench.errors import CamsbenchError
+from camsbench.executors import options
+from camsbench.executors.options import ExecutorOptions
 from camsbench.loader import worker_count
+from camsbench.shard import Shard
 
 AUTO_BATCH = {"cpu": 16, "cuda": 64}
 
@@ -27,6 +30,9 @@ class Runtime:
     bare: int  # how often a bare pass is timed after a run
     backend: str
     cache: Path | None  # None: the user's cache folder
+    executor: ExecutorOptions
+    shard: Shard
+    heartbeat: float  # seconds
     copies_dtype: torch.dtype = torch.float32
     compile: bool = False
 
@@ -45,6 +51,8 @@ def prepare(node: DictConfig) -> Runtime:
             raise CamsbenchError(f"runtime.{field}={node[field]}: give true or false")
     if not isinstance(node.bare, int) or node.bare < 0:
         raise CamsbenchError(f"runtime.bare={node.bare}: give a number of repeats, or 0 to leave the measurement out")
+    if not isinstance(node.heartbeat, int | float) or node.heartbeat <= 0:
+        raise CamsbenchError(f"runtime.heartbeat={node.heartbeat}: give the seconds between two lines of progress")
     device = backends.place(node.backend, node.device)
     dtype = copies_dtype(node.precision, node.backend, device)
     compiles = check_compile(node.compile, node.backend, device)
@@ -58,6 +66,9 @@ def prepare(node: DictConfig) -> Runtime:
         bare=node.bare,
         backend=node.backend,
         cache=Path(node.cache).expanduser() if node.cache else None,
+        executor=options.prepare(node.executor, device),
+        shard=Shard.parse(node.shard),
+        heartbeat=node.heartbeat,
         copies_dtype=dtype,
         compile=compiles,
     )

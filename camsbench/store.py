@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,11 @@ import pyarrow.parquet as pq
 
 from camsbench.data import Record
 from camsbench.errors import CamsbenchError
-from camsbench.parts import Parts, number, publish
+from camsbench.locks import hold, mutex
+from camsbench.parts import Parts, publish
+from camsbench.shard import Shard
+
+log = logging.getLogger(__name__)
 
 KEY = ("image_id", "method", "layer")
 HEAD = {
@@ -44,35 +48,39 @@ def schema(columns: Iterable[str]) -> pa.Schema:
 
 
 class RunFolder:
-    """A run on disk. Every file is written under a temporary name and renamed: a crash leaves none half done."""
+    """A run on disk. Every file is written under a temporary name and renamed: a crash leaves none half done.
+
+    Several sessions may work in it, each on another share of the run (see ``camsbench.locks``). What they all write is
+    written in a ``moment`` alone.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows = Parts(path / "rows")
         self._curves = Parts(path / "curves")
+        self._alone = True
+        self._session = 0
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one process; the lock ends with the process, however that ends.
+    def locked(self, shard: Shard | None = None, plan: str = "") -> Iterator[None]:
+        """Hold the folder, or a share of the run in it, for one process.
 
         Raises:
-            CamsbenchError: another process runs in it, or it cannot be made.
+            CamsbenchError: another process has it, or the folder cannot be made.
         """
         try:
             self._rows.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
+            (self.path / ".lock").touch()
         except OSError as error:
             raise CamsbenchError(
                 f"output={self.path}: cannot write there ({error.strerror}); choose another"
             ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CamsbenchError(
-                    f"{self.path} is in use by another run: wait for it, or choose another folder with output="
-                ) from error
+        with hold(self.path, shard or Shard(), plan) as self._alone:
             yield
+
+    def moment(self) -> AbstractContextManager[None]:
+        """A moment alone among the sessions of the folder."""
+        return mutex(self.path)
 
     def open(self, identity: Mapping[str, Any], session: Mapping[str, Any], config: str) -> None:
         """Begin or go on with a run, in a locked folder.
@@ -85,19 +93,22 @@ class RunFolder:
             self._refuse_mixing(environment["identity"], identity)
         elif self.parts():
             raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
-        last = self._rows.last()
-        for parts in (self._rows, self._curves):
-            parts.clean(last)
+        self._set_aside_broken()
+        if self._alone:
+            names = {path.name for path in self.parts()}
+            for parts in (self._rows, self._curves):
+                parts.clean(names)
         sessions = [*(environment or {}).get("sessions", []), dict(session)]
+        self._session = len(sessions) - 1
         text = json.dumps({"identity": identity, "sessions": sessions}, indent=2)
         self.write_text("environment.json", text + "\n")
         self.write_text("config.yaml", config)
 
     def account(self, cost: Mapping[str, Any]) -> None:
-        """Add to the session that runs now what it cost."""
+        """Add to this session what it cost."""
         environment = self._environment()
         assert environment is not None  # open wrote it
-        environment["sessions"][-1]["account"] = dict(cost)
+        environment["sessions"][self._session]["account"] = dict(cost)
         self.write_text("environment.json", json.dumps(environment, indent=2) + "\n")
 
     def write_manifest(self, records: Sequence[Record]) -> None:
@@ -122,48 +133,71 @@ class RunFolder:
         self.write_text("manifest.csv", new.to_csv(index=False))
 
     def parts(self) -> list[Path]:
-        """The parts that hold rows, in the order in which they were written."""
+        """The parts that hold rows."""
         return self._rows.paths()
 
     def done(self, good: bool = False) -> set[tuple[str, str, str]]:
         """(image_id, method, layer) of every row on disk, or of those without an error."""
         seen: set[tuple[str, str, str]] = set()
-        for part in self.parts():
-            table = pq.read_table(part, columns=[*KEY, "error"])
+        for table in self._rows.read([*KEY, "error"]):
             columns = (table.filter(pc.is_null(table["error"])) if good else table).to_pydict()
             seen.update(zip(*(columns[key] for key in KEY), strict=True))
         return seen
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """For each method its rows on disk, and how many of them failed."""
+        found: dict[str, tuple[int, int]] = {}
+        for table in self._rows.read(["method", "error"]):
+            for method, error in zip(*table.to_pydict().values(), strict=True):
+                rows, failed = found.get(method, (0, 0))
+                found[method] = rows + 1, failed + (error is not None)
+        return found
+
     def write_part(
-        self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], curves: Sequence[Mapping[str, Any]] = ()
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        columns: Sequence[str],
+        curves: Sequence[Mapping[str, Any]] = (),
+        block: int = 0,
     ) -> None:
-        """Write rows and their curves as the next part; they are all on disk, or none is.
+        """Write the rows of a block, and their curves, as its next part; they are all on disk, or none is.
 
         The curves go first: those of a part whose rows never came are removed when the run goes on.
-        """
-        part = self._rows.last() + 1
-        if curves:
-            self._curves.write(pa.Table.from_pylist([dict(curve) for curve in curves], schema=pa.schema(CURVE)), part)
-        self._rows.write(pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns)), part)
 
-    def forget_errors(self) -> None:
-        """Take the rows of failed images off the disk, so that they are pending again."""
+        Raises:
+            CamsbenchError: the disk is full, or gone.
+        """
+        name = self._rows.free(block)
+        if curves:
+            self._curves.write(pa.Table.from_pylist([dict(curve) for curve in curves], schema=pa.schema(CURVE)), name)
+        self._rows.write(pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns)), name)
+
+    def forget_errors(self, images: Collection[str] | None = None) -> None:
+        """Take the rows of failed images, or of those among ``images``, off the disk: they are pending again."""
         for part in self.parts():
             table = pq.read_table(part)
-            good = table.filter(pc.is_null(table["error"]))
-            if len(good) == len(table):
+            forgotten = pc.is_valid(table["error"])
+            if images is not None:
+                forgotten = pc.and_(
+                    forgotten, pc.is_in(table["image_id"], value_set=pa.array(list(images), pa.string()))
+                )
+            kept = table.filter(pc.invert(forgotten))
+            if len(kept) == len(table):
                 continue
-            if len(good):
-                self._rows.write(good, number(part))
+            if len(kept):
+                self._rows.write(kept, part.name)
             else:
                 part.unlink()
 
     def rows(self) -> pd.DataFrame:
-        """All rows, in the order of the manifest and of the methods' first appearance."""
-        table = self._rows.read()
-        if table is None:
+        """All rows, in the order of the manifest and of the methods' first appearance; of doubles the last.
+
+        Doubles come where somebody copied the parts of several folders into one.
+        """
+        tables = self._rows.read()
+        if not tables:
             raise CamsbenchError(f"{self.path} holds no rows yet: run python -m camsbench output={self.path} first")
-        rows = table.to_pandas()
+        rows = pa.concat_tables(tables).to_pandas().drop_duplicates([*KEY], keep="last")
         place = pd.read_csv(self.path / "manifest.csv", dtype={"image_id": str}).reset_index().set_index("image_id")
         order = {method: i for i, method in enumerate(rows["method"].unique())}
         keys = pd.DataFrame({"m": rows["method"].map(order), "i": rows["image_id"].map(place["index"])})
@@ -171,12 +205,17 @@ class RunFolder:
 
     def curves(self) -> pd.DataFrame:
         """All curves, one a line: what identifies their row, the curve's name, and its values ``y``."""
-        table = self._curves.read()
-        return (pa.schema(CURVE).empty_table() if table is None else table).to_pandas()
+        return pa.concat_tables([pa.schema(CURVE).empty_table(), *self._curves.read()]).to_pandas()
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, atomically."""
         return write_text(self.path / name, text)
+
+    def _set_aside_broken(self) -> None:
+        for name in {*self._rows.broken(), *self._curves.broken()}:
+            log.warning("%s was cut short: set aside as %s.broken, its images are done again", name, name)
+            self._rows.set_aside(name)
+            self._curves.set_aside(name)
 
     def _environment(self) -> dict[str, Any] | None:
         path = self.path / "environment.json"
@@ -201,8 +240,10 @@ class RunFolder:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    publish(temporary, path)
+    """Write a text file atomically.
+
+    Raises:
+        CamsbenchError: it cannot be written.
+    """
+    publish(path, lambda temporary: temporary.write_text(text))
     return path

@@ -35,10 +35,10 @@ def check_targets(group: str, option: str, node: Any) -> None:
         CamsbenchError: there is one; ``option`` says where.
     """
     for target in _targets(node):
-        if _within(target, plugins()):
+        if within(target, plugins()):
             continue
         own = HOMES[group]
-        if not _within(target, own):
+        if not within(target, own):
             raise CamsbenchError(
                 f"{option}: _target_ {target} is not of {own[0]}; if you trust it, allow its package with the "
                 f"environment variable {VARIABLE}={target.partition('.')[0]}"
@@ -47,11 +47,12 @@ def check_targets(group: str, option: str, node: Any) -> None:
             module = getattr(resolve_name(target), "__module__", "")
         except (ImportError, AttributeError, ValueError) as error:
             raise CamsbenchError(f"{option}: there is no {target}: {str(error).splitlines()[0]}") from error
-        if not _within(module, own):  # such as what one of our modules imports
+        if not within(module, own):  # such as what one of our modules imports
             raise CamsbenchError(f"{option}: _target_ {target} is not of {own[0]} but of {module}")
 
 
-def _within(name: str, packages: tuple[str, ...]) -> bool:
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    """Whether a dotted name is one of ``packages`` or lies in one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 

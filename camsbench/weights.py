@@ -153,3 +153,13 @@ def weight_hash(model: nn.Module) -> str:
     for tensor in model.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def checksum(model: nn.Module) -> Tensor:
+    """A sum [1] over the bits of all parameters and buffers, on their device: cheap enough to ask again and again."""
+    bits = (tensor.detach().flatten().view(torch.uint8) for tensor in (*model.parameters(), *model.buffers()))
+    return torch.stack([_words(each).sum(dtype=torch.int64) for each in bits]).sum(0, keepdim=True)
+
+
+def _words(bits: Tensor) -> Tensor:
+    return bits.view(torch.int32) if len(bits) % 4 == 0 and bits.storage_offset() % 4 == 0 else bits

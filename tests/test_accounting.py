@@ -67,17 +67,17 @@ def test_bare_passes_are_timed_between_the_work_and_counted_nowhere(
     tiny.features_graph.register_forward_pre_hook(passing)
     split = replace(tiny, micro_batch=MicroBatch(4))
     job = cast(Job, SimpleNamespace(methods={}, splits=[split], runtime=SimpleNamespace(bare=8)))
-    timed = []
+    timed, start = [], now
     with accounted(job) as accountant:
         for batch in range(1, 101):
             an_image = 2.0 if batch <= 50 else 1.0
             with torch.no_grad():
                 split.logits(tiny_x.expand(10, -1, -1, -1))
-            accountant.account.images += 10
             before = now
             accountant.between()
             timed += [batch] if now > before else []
-    account = accountant.account
+        closing = accountant.close()
+    account = Account.of(1000, now - start, [accountant.taken()], [closing])
     assert (account.passes.features, account.passes.head) == (1000, 1000)
     assert account.seconds == 50 * 10 * 2 + 50 * 10 * 1
     assert account.repeats == len(timed) == 8  # each of 8 s, then 4 s: a twentieth of the time since the first
@@ -85,6 +85,12 @@ def test_bare_passes_are_timed_between_the_work_and_counted_nowhere(
     assert timed[6] <= 50 < timed[7]
     assert account.bare == Speed(features=2, head=0)  # the median of seven times 2, and 1
     assert account.efficiency == 1000 * 2 / 1500
+
+
+def test_boxes_that_the_crop_leaves_nothing_of_are_counted() -> None:
+    account = Account(images=4, boxes=7, dropped=2)
+    assert account.sentence().endswith(". 2 of 7 boxes lie outside the crop and were dropped.")
+    assert (account.record()["boxes"], account.record()["boxes_dropped"]) == (7, 2)
 
 
 def test_efficiency_is_the_bare_time_of_the_passes_over_the_time_they_took() -> None:

@@ -47,9 +47,12 @@ def test_every_metric_of_a_run_sees_the_boxes_of_its_images(tmp_path: Path) -> N
     seen = Seen()
     job = build(compose_config([*choices, "runtime.device=cpu", "runtime.workers=0"]))
     job = replace(job, metrics={"seen": seen})
+    cropped_away = replace(job.records[0], boxes=(*job.records[0].boxes, (0.0, 0.0, 0.001, 0.001)))
+    job = replace(job, records=[cropped_away, *job.records[1:]])
     folder = RunFolder(tmp_path)
     with folder.locked():
-        run(job, folder)
+        account = run(job, folder)
+    assert (account.boxes, account.dropped) == (sum(len(record.boxes) for record in job.records), 1)
     carried = [tuple(read(record, job.split.preprocess).boxes) for record in job.records]
     assert all(carried)
     assert seen.boxes == [(carried[0], carried[1])] * 2 + [(carried[2], carried[3]), (carried[2],)]

@@ -69,8 +69,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder_holds_what_it_promises(reference: Path) -> None:
-    names = {path.name for path in reference.iterdir() if path.name != ".lock"}
-    files = {"rows", "maps", "curves", "config.yaml", "environment.json", "manifest.csv"}
+    names = {path.name for path in reference.iterdir() if not path.name.startswith(".")}
+    files = {"rows", "maps", "curves", "config.yaml", "environment.json", "manifest.csv", "progress"}
     assert names == files | {"summary.csv", "summary.md", "pairs.csv", "gallery.png"}
     curves = RunFolder(reference).curves()
     assert curves.groupby("curve").size().to_dict() == {"insertion_curve": 20, "deletion_curve": 20}

@@ -47,7 +47,7 @@ def test_curves_whose_rows_never_came_go_when_the_run_goes_on(tmp_path: Path) ->
     folder = opened(tmp_path)
     folder.write_part([row("a", insertion=0.5)], ["insertion"], [curve("a", [0.0, 1.0])])
     folder.write_part([row("b", insertion=0.5)], ["insertion"], [curve("b", [0.0, 1.0])])
-    (tmp_path / "rows" / "part-00002.parquet").unlink()  # as if killed between the two files
+    (tmp_path / "rows" / "part-00000-02.parquet").unlink()  # as if killed between the two files
     assert set(opened(tmp_path).curves()["image_id"]) == {"a"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from omegaconf import OmegaConf
 
 from camsbench import CamsbenchError
 from camsbench.config import compose_config, explainers, images_of, measures
+from camsbench.foreign import check_foreign
 from camsbench.trust import check_targets
 
 PLUGIN = """
@@ -79,3 +82,41 @@ def test_a_package_that_the_user_allows(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_everything_that_camsbench_ships_is_its_own() -> None:
     assert len(explainers(compose_config(["experiment=all_methods"]))) > 30
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hydra: {callbacks: {evil: {_target_: os.system, command: id}}}", "_target_: os.system"),
+        ("a: [{b: {_target_: builtins.eval}}]", "_target_: builtins.eval"),
+        ("_target_: ${oc.env:X}", "_target_: ${oc.env:X}"),
+        ("hydra: {job_logging: {handlers: {h: {(): subprocess.Popen, args: id}}}}", "(): subprocess.Popen"),
+        ("handlers: {h: {class: os.popen}}", "class: os.popen"),
+    ],
+)
+@pytest.mark.parametrize("flag", ["--config-dir={}", "--config-dir {}", "-cd {}", "hydra.searchpath=[file://{}]"])
+def test_a_folder_of_files_by_somebody_else(text: str, said: str, flag: str, tmp_path: Path) -> None:
+    (tmp_path / "given" / "experiment").mkdir(parents=True)
+    (tmp_path / "given" / "experiment" / "x.yaml").write_text(f"# @package _global_\n{text}\n")
+    arguments = flag.format(tmp_path / "given").split(" ")
+    with pytest.raises(CamsbenchError, match=re.escape(said)) as raised:
+        check_foreign(["experiment=x", *arguments])
+    assert "CAMSBENCH_PLUGINS=" in str(raised.value)
+
+
+def test_a_folder_of_harmless_files_is_composed(tmp_path: Path) -> None:
+    (tmp_path / "given" / "method").mkdir(parents=True)
+    (tmp_path / "given" / "method" / "mine.yaml").write_text("mine: {_target_: camsbench.methods.gradcam.GradCAM}\n")
+    check_foreign([f"--config-dir={tmp_path / 'given'}", "method=mine"])
+
+
+def test_the_command_line_refuses_before_hydra_calls_anything(tmp_path: Path) -> None:
+    (tmp_path / "given" / "experiment").mkdir(parents=True)
+    touch = f"{{_target_: pathlib.Path.touch, self: {{_target_: pathlib.Path, _args_: [{tmp_path / 'called'}]}}}}"
+    text = f"# @package _global_\nhydra: {{callbacks: {{evil: {touch}}}}}\n"
+    (tmp_path / "given" / "experiment" / "x.yaml").write_text(text)
+    command = [sys.executable, "-m", "camsbench", "--config-dir", str(tmp_path / "given"), "experiment=x"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 1
+    assert "_target_: pathlib.Path.touch is not of camsbench, Hydra or logging" in done.stderr
+    assert not (tmp_path / "called").exists()

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from camsbench.data import Record
+from camsbench.parts import publish
 from camsbench.pending import Task
 
 
@@ -20,16 +21,19 @@ class MapFolder:
         self.path = path
         self.count = count
 
-    def save(self, task: Task, places: Sequence[int], records: Sequence[Record], saliency: Tensor) -> None:
-        """Keep those of ``saliency`` [B,1,H,W] that are asked for."""
-        wanted = [i for i, place in enumerate(places) if place < self.count]
-        if not wanted:
-            return
-        grey = (saliency[wanted, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
-        for i, pixels in zip(wanted, grey, strict=True):
-            path = self._path(task, records[places[i]])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
+    def wanted(self, places: Sequence[int], saliency: Tensor) -> dict[int, np.ndarray]:
+        """Those of ``saliency`` [B,1,H,W] that are asked for, by place, as grey pictures [H,W]."""
+        chosen = [i for i, place in enumerate(places) if place < self.count]
+        if not chosen:
+            return {}
+        grey = (saliency[chosen, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
+        return {places[i]: pixels for i, pixels in zip(chosen, grey, strict=True)}
+
+    def save(self, task: Task, record: Record, grey: np.ndarray) -> None:
+        """Keep a grey picture [H,W]."""
+        path = self._path(task, record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish(path, lambda temporary: Image.fromarray(grey).save(temporary, format="PNG"))
 
     def load(self, task: Task, record: Record) -> np.ndarray | None:
         """A kept saliency [H,W] in [0,1]; None where there is none."""

@@ -16,8 +16,8 @@ from camsbench.metrics.sanity import Randomisation
 from camsbench.pending import Task
 from camsbench.report.finished import Finished
 from camsbench.report.gallery import CELL, Panel, blank, overlay
-from camsbench.runner import base_forward
 from camsbench.similarity import SIMILARITIES, Seen, similarities
+from camsbench.worker import base_forward
 
 
 @dataclass(frozen=True)

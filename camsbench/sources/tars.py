@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import tarfile
 from collections.abc import Iterator
 from functools import lru_cache
@@ -92,10 +91,8 @@ def _keep(found: list[tuple[str, int, int]], path: Path) -> None:
     table = pa.table(dict(zip(SCHEMA.names, zip(*found, strict=True), strict=True)) if found else [], schema=SCHEMA)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")  # others may make it, too
-        pq.write_table(table, temporary)
-        publish(temporary, path)
-    except OSError as error:  # a cache that cannot be written is a cache that is not there
+        publish(path, lambda temporary: pq.write_table(table, temporary))
+    except (OSError, CamsbenchError) as error:  # a cache that cannot be written is a cache that is not there
         log.warning("the table of contents was not kept: %s", error)
 
 

@@ -1,0 +1,56 @@
+"""A run as blocks of images, and a share of them: a pure function of the run's images and the size of a block."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from camsbench.errors import CamsbenchError
+from camsbench.pending import Pending, Task
+from camsbench.record import Record
+from camsbench.shard import Shard
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some of a run's images, by their place in it, with the tasks that are left of each: what becomes one part."""
+
+    number: int
+    tasks: dict[int, list[Task]]
+
+    @property
+    def places(self) -> list[int]:
+        return list(self.tasks)
+
+
+def blocks(todo: Pending, size: int, shard: Shard) -> list[Block]:
+    """What is left of a share, by blocks: block ``n`` holds the places ``n · size`` and on, whatever is done of it."""
+    found: dict[int, dict[int, list[Task]]] = {}
+    for place, tasks in todo.tasks.items():
+        if shard.has(place // size):
+            found.setdefault(place // size, {})[place] = tasks
+    return [Block(number, found[number]) for number in sorted(found)]
+
+
+def check_shares(images: int, size: int, shard: Shard) -> None:
+    """Refuse more shares than there are blocks."""
+    count = -(-images // size)
+    if shard.of > count:
+        raise CamsbenchError(
+            f"runtime.shard={shard}: {images} images are {count} blocks of {size}; use at most {count} shares, or a "
+            "smaller runtime.block"
+        )
+
+
+def plan_hash(records: Iterable[Record], size: int, shard: Shard) -> str:
+    """What the shares of one run have in common; sessions of another plan might do the same images again."""
+    digest = hashlib.sha256(f"{size} {shard.of}".encode())
+    for record in records:
+        digest.update(f"\n{record.image_id}".encode())
+    return digest.hexdigest()[:12]
+
+
+def cut(places: Sequence[int], size: int) -> list[list[int]]:
+    """Consecutive groups of at most ``size``."""
+    return [list(places[i : i + size]) for i in range(0, len(places), size)]

@@ -1,0 +1,70 @@
+"""A run as it is sent to another process: its configuration, and its images' places."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from camsbench.config import build
+from camsbench.data import Record
+from camsbench.executors.crew import Said
+from camsbench.job import Job
+from camsbench.report.saved import MapFolder
+from camsbench.worker import Worker
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a process needs to become a worker of a run."""
+
+    config: dict[str, Any]
+    records: list[Record]
+    folder: str  # where relative paths begin
+    threads: int | None
+
+    @classmethod
+    def of(cls, job: Job) -> Errand:
+        """The errand of a run."""
+        config = OmegaConf.to_container(job.config, resolve=True)
+        assert isinstance(config, dict)
+        named: dict[str, Any] = {str(key): value for key, value in config.items()}
+        return cls(named, job.records, str(Path.cwd()), job.runtime.executor.threads)
+
+    def worker(self, device: str | None) -> Worker:
+        """Build the run here.
+
+        Raises:
+            CamsbenchError: a file or the network is not to be had here.
+        """
+        if Path(self.folder).is_dir():
+            os.chdir(self.folder)
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        config = OmegaConf.create(self.config)
+        if device is not None:
+            config.runtime.device = device
+        job = build(config, self.records)
+        return Worker(job, MapFolder(Path(), job.gallery))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What must be set before Python begins: libraries read it once."""
+        return {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
+
+
+class Forwarding(logging.Handler):
+    """Sends what is logged here to who waits for it."""
+
+    def __init__(self, send: Callable[[Said], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send(Said(record.levelno, record.getMessage()))

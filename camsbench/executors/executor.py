@@ -1,0 +1,59 @@
+"""The executor that a run asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from importlib import import_module
+from typing import Protocol
+
+from camsbench.accounting import Closing
+from camsbench.blocks import Block
+from camsbench.executors.crew import conduct
+from camsbench.executors.inline import Inline
+from camsbench.executors.options import CREWS
+from camsbench.job import Job
+from camsbench.progress import Progress
+from camsbench.report.saved import MapFolder
+from camsbench.worker import Done
+
+
+class Executor(Protocol):
+    """Does blocks, in any order; ``closings`` is what its workers say when all are done."""
+
+    closings: list[Closing]
+
+    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[Done, None, None]:
+        """Each block when it is done.
+
+        Raises:
+            CamsbenchError: a block cannot be done; those that were yielded are whole.
+        """
+        ...
+
+
+class Crewed:
+    """Several workers side by side: see ``camsbench.executors.crew``."""
+
+    def __init__(self, job: Job, maps: MapFolder) -> None:
+        self.closings: list[Closing] = []
+        self._job = job
+        self._maps = maps
+
+    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[Done, None, None]:
+        """As ``Executor.run``."""
+        if not blocks:
+            return
+        options = self._job.runtime.executor
+        crew = getattr(import_module(f"camsbench.executors.{options.name}"), CREWS[options.name])(self._job, self._maps)
+        try:
+            yield from conduct(crew, blocks, options.retries, self._job.split, progress)
+            progress.end()
+            self.closings = crew.close()
+        finally:
+            crew.stop()
+
+
+def executor(job: Job, maps: MapFolder) -> Executor:
+    """What ``runtime/executor`` asks for; one process on this machine is this one."""
+    options = job.runtime.executor
+    return Inline(job, maps) if options.name == "local" and options.processes == 1 else Crewed(job, maps)

@@ -1,0 +1,78 @@
+"""Who may work in a run folder: one session, or several that each do another share of the same plan."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from camsbench.errors import CamsbenchError
+from camsbench.shard import Shard
+
+
+@contextmanager
+def hold(folder: Path, shard: Shard, plan: str) -> Iterator[bool]:
+    """Hold a share of a folder's run; the lock ends with the process, however that ends.
+
+    Yields:
+        Whether no other session was there when this one came.
+
+    Raises:
+        CamsbenchError: another session has the share, or follows another plan.
+    """
+    with mutex(folder):
+        others = [path for path in folder.glob(".plan-*") if path.name != f".plan-{plan}"]
+        if not all(_free(path) for path in others):
+            raise CamsbenchError(
+                f"{folder} is in use by another run, of other images, blocks or shares: wait for it, or choose another "
+                "folder with output="
+            )
+        for path in others:
+            path.unlink(missing_ok=True)
+        alone = _free(folder / f".plan-{plan}")
+        together = _taken(folder / f".plan-{plan}", fcntl.LOCK_SH)
+        own = _taken(folder / f".shard-{shard.number}-of-{shard.of}", fcntl.LOCK_EX)
+    with ExitStack() as held:
+        for lock in (together, own):
+            if lock is not None:
+                held.enter_context(lock)
+        if together is None or own is None:
+            share = "" if shard.of == 1 else f", of its share {shard}"
+            raise CamsbenchError(
+                f"{folder} is in use by another run{share}: wait for it, or choose another folder with output="
+            )
+        yield alone
+
+
+@contextmanager
+def mutex(folder: Path) -> Iterator[None]:
+    """A moment alone among the sessions of a folder: what several of them write is written here."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def in_use(folder: Path) -> list[str]:
+    """The shares of a run that some session works on now, such as ``3/8``."""
+    with mutex(folder):
+        locks = [path for path in sorted(folder.glob(".shard-*-of-*")) if not _free(path)]
+    return [path.name.removeprefix(".shard-").replace("-of-", "/") for path in locks]
+
+
+def _taken(path: Path, kind: int) -> IO[str] | None:
+    lock = path.open("w")
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+def _free(path: Path) -> bool:
+    lock = _taken(path, fcntl.LOCK_EX)
+    if lock is not None:
+        lock.close()
+    return lock is not None

@@ -1,0 +1,120 @@
+"""What a run folder's rows come to: the summary and what is said with it, pairs, spread, gallery."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from camsbench import tables
+from camsbench.accounting import Account
+from camsbench.job import Job
+from camsbench.pending import Task, where
+from camsbench.report import gallery
+from camsbench.report.saved import MapFolder
+from camsbench.spread import spread_markdown, spread_of
+from camsbench.store import RunFolder
+from camsbench.tables.pairs import pairs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a run, or an experiment of several, lies and what it gave."""
+
+    path: Path
+    config: DictConfig
+    rows: pd.DataFrame  # of the images that were chosen
+    summary: pd.DataFrame
+    report: str  # summary.md, or table.md
+    errors: int  # rows of images that failed
+    spread: pd.DataFrame | None = None  # over several draws
+    failed: int = 0  # runs that could not be done
+
+
+def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
+    """Write ``summary.md`` and what goes with it, of all rows of the run's images that any session has written."""
+    rows = folder.rows()
+    rows = rows[rows["image_id"].isin({record.image_id for record in job.records})]  # an earlier session had others
+    order = {name: i for i, name in enumerate(job.methods)}
+    rows = rows.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    summary = tables.summarise(rows)
+    folder.write_text("summary.csv", summary.to_csv(index=False))
+    errors = int(rows["error"].notna().sum())
+    text = (
+        "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)])
+        + "\n"
+    )
+    if account.images:
+        text += f"\n{account.sentence()}\n"
+    if (moved := spread_of(job.config, rows)) is not None:
+        folder.write_text("spread.csv", moved.to_csv(index=False))
+        text += f"\n{spread_markdown(moved)}\n"
+    if len(job.methods) > 1:
+        folder.write_text("pairs.csv", pairs(rows, seed=job.seed).to_csv(index=False))
+    folder.write_text("summary.md", text)
+    if job.gallery:
+        maps = MapFolder(folder.path / "maps", job.gallery)
+        shown = job.records[: job.gallery]
+        path = folder.path / "gallery.png"
+        tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
+        gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
+    return Outcome(folder.path, job.config, rows, summary, text, errors, moved)
+
+
+def _heading(job: Job, rows: pd.DataFrame) -> str:
+    images = rows[rows["error"].isna()].drop_duplicates("image_id")
+    layers = ", ".join(split.layer for split in job.splits)
+    said = f"{job.split.name} at {layers}, {len(images)} images of {job.config.data.name}, {job.protocol}"
+    if job.target == "predicted" and len(images):
+        top1 = 100 * (images["label"] == images["target"]).mean()
+        said += f", top-1 {top1:.1f} %" + (f" (published {job.published_top1} %)" if job.published_top1 else "")
+    return said
+
+
+def _steps(steps: int | None) -> str:
+    return "one step a cell of the map" if steps is None else f"{steps} steps"
+
+
+def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -> list[str]:
+    metric = job.config.metric
+    settings = [
+        f"{name}: {_steps(metric[name].steps)}, substrate {metric[name].substrate}"
+        for name in ("insertion", "deletion")
+        if name in metric
+    ]
+    remarks = ["Means over images, the papers' metrics in percent."]
+    if "adcc" in summary:
+        remarks[0] += " ADCC: harmonic mean of the means, as papers print it."
+    if "time" in summary:
+        remarks[0] += " Time: median seconds of one image, with exact short cuts (time) and without (time_plain)."
+    undefined = rows[rows["error"].isna()][job.columns].isna().groupby(rows["method"]).sum().max()
+    for column, images in undefined[undefined > 0].items():
+        remarks.append(f"{column} is not defined for {images} of the images (such as one without a box).")
+    if settings:
+        remarks.append("; ".join(settings).capitalize() + ".")
+    if len(job.methods) > 1:
+        remarks.append("pairs.csv: a paired test of each two methods, and how many images would separate them.")
+    if len(set(summary["n"])) > 1:
+        remarks.append("Methods with another n ran on other images: compare within the same n only.")
+    if lacking := _missing(job, rows):
+        remarks.append(lacking)
+    if errors:
+        remarks.append(f"Warning: {errors} rows failed, see the column error of rows/; retry=true tries them again.")
+    return remarks
+
+
+def _missing(job: Job, rows: pd.DataFrame) -> str | None:
+    """What the run would have that no session has done yet."""
+    have = set(zip(rows["image_id"], rows["layer"], rows["method"], strict=True))
+    left = where(job, lambda record, task: (record.image_id, task.layer, task.method) not in have)
+    if not left.tasks:
+        return None
+    counts = Counter(task.method for tasks in left.tasks.values() for task in tasks)
+    said = ", ".join(f"{method} {count:,}" for method, count in counts.items())
+    return (
+        f"Missing: {left.maps:,} of {left.maps + len(rows):,} rows, of {len(left.tasks):,} images ({said}): their "
+        "shares are not done. The command without runtime.shard does what is left and writes this summary again."
+    )

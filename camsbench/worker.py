@@ -1,0 +1,152 @@
+"""What does a block: images in, rows out. One lives in each process that works on a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from camsbench import scoring
+from camsbench.accounting import Closing, Spent, accounted
+from camsbench.blocks import Block, cut
+from camsbench.data import Record
+from camsbench.errors import CamsbenchError
+from camsbench.explained import Explained, explain
+from camsbench.job import Job
+from camsbench.loader import Batch, Loader
+from camsbench.noise import stream_seeds
+from camsbench.pending import Task
+from camsbench.report.saved import MapFolder
+from camsbench.rows import Row, failed, measured
+from camsbench.split import TorchSplit
+from camsbench.types import Forward, Split
+from camsbench.weights import checksum
+
+log = logging.getLogger(__name__)
+
+AHEAD = 2  # blocks whose images are read before their turn
+
+
+@dataclass(frozen=True)
+class Done:
+    """A block's rows, the curves that belong to them, and grey maps for the gallery."""
+
+    block: int
+    rows: list[Row]
+    curves: list[Row]
+    spent: Spent
+    maps: list[tuple[Task, int, np.ndarray]] = field(default_factory=list)  # with the image's place in the run
+    boxes: int = 0  # of the readable images
+    dropped: int = 0  # of these boxes: what the crop leaves nothing of
+
+    @property
+    def images(self) -> int:
+        return len({row["image_id"] for row in self.rows})
+
+
+class Worker:
+    """Explains and measures blocks of a job, one after another.
+
+    Args:
+        job: the run.
+        maps: which maps are wanted.
+    """
+
+    def __init__(self, job: Job, maps: MapFolder) -> None:
+        self.job = job
+        self._maps = maps
+        runtime = job.runtime
+        pin = runtime.device.type == "cuda"
+        self._loader = Loader(job.records, job.split.preprocess, runtime.workers, pin)
+        self._read: dict[int, Iterator[Batch]] = {}
+        self._stack = ExitStack()
+        self._accountant = self._stack.enter_context(accounted(job))
+        self._stack.callback(self._loader.close)
+        self._weights = self._checksum()
+
+    def work(self, block: Block, ahead: Sequence[Block], tick: Callable[[int], object]) -> Done:
+        """Do a block, while the images of the blocks ``ahead`` are being read; ``tick`` is told of rows.
+
+        Raises:
+            CamsbenchError: the network's weights are no longer those that it began with.
+        """
+        rows: list[Row] = []
+        curves: list[Row] = []
+        kept: list[tuple[Task, int, np.ndarray]] = []
+        boxes = inside = 0
+        for batch in self._batches(block, ahead):
+            for place, error in batch.failed.items():
+                log.warning("%s", error)
+                rows.extend(failed(self.job, self.job.records[place], block.tasks[place], error).rows)
+                tick(len(block.tasks[place]))
+            boxes += sum(len(self.job.records[place].boxes) for place in batch.places)
+            inside += sum(map(len, batch.boxes))
+            for task, places, explained in explanations(self.job, block, batch):
+                made = measured(self.job, task, explained, [self.job.records[place] for place in places])
+                rows.extend(made.rows)
+                curves.extend(made.curves)
+                grey = self._maps.wanted(places, explained.saliency)
+                kept.extend((task, place, pixels) for place, pixels in grey.items())
+                tick(len(made.rows))
+                self._accountant.between()
+        self._check_weights()
+        return Done(block.number, rows, curves, self._accountant.taken(), kept, boxes, boxes - inside)
+
+    def close(self) -> Closing:
+        """The work is done: what it took."""
+        with self._stack:
+            return self._accountant.close()
+
+    def drop(self) -> None:
+        """End without an account."""
+        self._stack.close()
+
+    def _batches(self, block: Block, ahead: Sequence[Block]) -> Iterator[Batch]:
+        wanted = {each.number: each for each in (block, *ahead)}
+        self._read = {number: read for number, read in self._read.items() if number in wanted}
+        for number, each in wanted.items():
+            if number not in self._read:
+                self._read[number] = self._loader.begin(cut(each.places, self.job.runtime.batch_size))
+        return self._read.pop(block.number)
+
+    def _checksum(self) -> Tensor | None:
+        split = self.job.split
+        return checksum(split.model) if isinstance(split, TorchSplit) else None
+
+    def _check_weights(self) -> None:
+        now = self._checksum()
+        if now is not None and self._weights is not None and not torch.equal(now, self._weights):
+            raise CamsbenchError(
+                f"the weights of {self.job.split.name} changed while it was explained: a method or metric of this run "
+                "trains or edits the network and must put it back; the rows of this block are not kept"
+            )
+
+
+def explanations(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, list[int], Explained]]:
+    """What each method says of the readable images that it has to do, after the one pass a layer that all share."""
+    if batch.pixels is None:
+        return
+    for split in job.splits:
+        shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
+        shared = replace(shared, boxes=batch.boxes)
+        for name, method in job.methods.items():
+            task = Task(split.layer, name)
+            chosen = [i for i, place in enumerate(batch.places) if task in block.tasks[place]]
+            if chosen:
+                places = [batch.places[i] for i in chosen]
+                yield task, places, explain(split, method, job.rule, shared.select(chosen))
+
+
+def base_forward(job: Job, split: Split, pixels: Tensor, records: Sequence[Record]) -> Forward:
+    """The one pass that all methods share at a layer, on the device."""
+    x = split.preprocess.normalise(pixels.to(job.runtime.device, non_blocking=True))
+    target: Tensor | None = None
+    if job.target != "predicted":
+        classes = [r.label if job.target == "label" else int(job.target) for r in records]
+        target = torch.tensor(classes, device=x.device)
+    return scoring.forward(split, x, target, stream_seeds(job.seed, (r.image_id for r in records)))

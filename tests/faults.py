@@ -1,0 +1,87 @@
+"""Commands that tests begin, watch and break."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from camsbench.config import compose_config
+from camsbench.session import Outcome, execute
+from camsbench.store import RunFolder
+
+OPTIONS = [
+    *("method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "metric.insertion.steps=4", "data.limit=6"),
+    *("runtime.device=cpu", "runtime.bare=0", "runtime.batch_size=1", "runtime.block=1"),
+]
+ROWS = 12
+KEYS = ["method", "image_id"]
+
+
+def run(output: Path, *overrides: str) -> Outcome:
+    """The run, in this process."""
+    return execute(compose_config([*OPTIONS, f"output='{output}'", *overrides]))
+
+
+def begin(output: Path, *overrides: str, **environment: str) -> subprocess.Popen[str]:
+    """The run as a command."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "camsbench", *OPTIONS, f"output={output}", *overrides],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until(true: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 120) -> None:
+    """Wait for something to be so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"ended with {process.returncode}: {process.communicate()}")
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.01)
+
+
+def parts(output: Path) -> list[Path]:
+    return RunFolder(output).parts()
+
+
+def rows_of(output: Path) -> pd.DataFrame:
+    return RunFolder(output).rows()
+
+
+def workers(output: Path, busy: bool = False) -> list[int]:
+    """Process numbers of the workers that a run says it has, or of those that do a block."""
+    try:
+        said = json.loads((output / "progress" / "1-of-1.json").read_text())["workers"]
+    except FileNotFoundError:
+        return []
+    return [int(each["where"].rpartition(":")[2]) for each in said if each["block"] is not None or not busy]
+
+
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def same_rows(output: Path, reference: Path, tolerance: float = 1e-6) -> None:
+    """Every row once, and each as in the run that nothing happened to."""
+    left, right = (rows_of(folder).sort_values(KEYS).reset_index(drop=True) for folder in (output, reference))
+    assert not left.duplicated(KEYS).any()
+    assert sum(RunFolder(output).counts()[method][0] for method in left["method"].unique()) == len(left)  # none hidden
+    pd.testing.assert_frame_equal(left.drop(columns="seconds"), right.drop(columns="seconds"), rtol=0, atol=tolerance)
+    curves, expected = (
+        RunFolder(folder).curves().sort_values([*KEYS, "curve"]).reset_index(drop=True)
+        for folder in (output, reference)
+    )
+    assert curves[[*KEYS, "curve"]].equals(expected[[*KEYS, "curve"]])
+    for ours, theirs in zip(curves["y"], expected["y"], strict=True):
+        assert abs(ours - theirs).max() <= tolerance

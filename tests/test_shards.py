@@ -1,0 +1,137 @@
+"""Shares of a run by hand, on a scheduler, and how far they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from faults import OPTIONS, begin, parts, rows_of, run, same_rows, until
+
+from camsbench import CamsbenchError
+from camsbench.blocks import blocks, plan_hash
+from camsbench.locks import hold, in_use
+from camsbench.pending import Pending, Task
+from camsbench.record import Record
+from camsbench.shard import Shard
+from camsbench.status import main, status
+
+TASK = Task("bn2", "gradcam")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("shards") / "reference"
+    run(output)
+    return output
+
+
+def test_a_block_is_its_places_whatever_is_done_of_it() -> None:
+    todo = Pending({place: [TASK] for place in (0, 1, 5, 6, 7, 9)})
+    found = {block.number: block.places for block in blocks(todo, 3, Shard())}
+    assert found == {0: [0, 1], 1: [5], 2: [6, 7], 3: [9]}
+    shares = [{b.number for b in blocks(todo, 3, Shard(number, 3))} for number in (1, 2, 3)]
+    assert shares == [{0, 3}, {1}, {2}]
+
+
+def test_sessions_of_one_plan_know_each_other() -> None:
+    records = [Record(name, Path(name), 0) for name in "abc"]
+    assert plan_hash(records, 2, Shard(1, 2)) == plan_hash(records, 2, Shard(2, 2))
+    others = [
+        plan_hash(records, 3, Shard(1, 2)),
+        plan_hash(records, 2, Shard()),
+        plan_hash(records[:2], 2, Shard(1, 2)),
+    ]
+    assert len({plan_hash(records, 2, Shard(1, 2)), *others}) == 4
+
+
+def test_shares_are_done_side_by_side_and_none_twice(tmp_path: Path) -> None:
+    with hold(tmp_path, Shard(1, 3), "plan") as alone, hold(tmp_path, Shard(3, 3), "plan") as together:
+        assert (alone, together) == (True, False)
+        assert in_use(tmp_path) == ["1/3", "3/3"]
+        with (
+            pytest.raises(CamsbenchError, match="in use by another run, of its share 1/3"),
+            hold(tmp_path, Shard(1, 3), "plan"),
+        ):
+            pass
+        with (
+            pytest.raises(CamsbenchError, match="of other images, blocks or shares"),
+            hold(tmp_path, Shard(), "another plan"),
+        ):
+            pass
+    assert in_use(tmp_path) == []
+    with hold(tmp_path, Shard(), "another plan") as alone:
+        assert alone
+
+
+def test_shares_come_together_in_one_summary(reference: Path, tmp_path: Path) -> None:
+    said = run(tmp_path / "run", "runtime.shard=2/3").report
+    assert "Missing: 8 of 12 rows, of 4 images (smoothgradcampp 4, reciprocam 4): their shares are not done." in said
+    assert [part.name for part in parts(tmp_path / "run")] == ["part-00001-01.parquet", "part-00004-01.parquet"]
+    assert len(rows_of(tmp_path / "run")) == 4
+    one = begin(tmp_path / "run", "runtime.shard=1/3")
+    three = begin(tmp_path / "run", "runtime.shard=3/3")
+    texts = [process.communicate(timeout=240)[0] for process in (one, three)]
+    assert (one.returncode, three.returncode) == (0, 0)
+    assert sum("Missing" not in each for each in texts) >= 1  # whoever ends last
+    same_rows(tmp_path / "run", reference)
+
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert [session["account"]["images"] for session in environment["sessions"]] == [2, 2, 2]
+    assert "Missing" not in run(tmp_path / "run").report  # the whole run finds nothing left to do
+    assert len(status(tmp_path / "run").splitlines()) == 7
+
+
+def test_more_shares_than_blocks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CamsbenchError, match=r"runtime\.shard=1/7: 6 images are 6 blocks of 1; use at most 6 shares"):
+        run(tmp_path / "run", "runtime.shard=1/7")
+
+
+def test_status_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    process = begin(tmp_path / "run", "runtime.executor.processes=2", "runtime.heartbeat=0.2")
+    until(lambda: len(parts(tmp_path / "run")) >= 1, process)
+    said = status(tmp_path / "run").splitlines()
+    assert said[1].startswith("share 1/1: running; ")
+    assert " of 6 images, " in said[1]
+    assert " left (" in said[1]
+    assert sum(line.startswith("  worker ") for line in said) == 2
+    _, beats = process.communicate(timeout=240)
+    assert process.returncode == 0
+    lines = [line for line in beats.splitlines() if "of 6 images (" in line]
+    assert len(lines) >= 3
+    assert any(", 2 workers" in line and "images/s" in line and "left" in line for line in lines)
+    assert status(tmp_path / "run").splitlines()[1].startswith("share 1/1: done; 6 of 6 images, 12 of 12 rows")
+
+
+def test_status_of_no_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([str(tmp_path)])
+    assert end.value.code == 1
+    assert "is no run folder" in capsys.readouterr().err
+
+
+def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    """A sweep through submitit's launcher, whose local kind starts the processes that SLURM would."""
+    return subprocess.run(
+        [sys.executable, "-m", "camsbench", "-m", "hydra/launcher=submitit_local", *OPTIONS, *overrides],
+        cwd=folder,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+def test_a_scheduler_sweeps_the_shares(reference: Path, tmp_path: Path) -> None:
+    done = sweep(tmp_path, "output=run", "runtime.shard=1/2,2/2")
+    assert done.returncode == 0, done.stderr
+    same_rows(tmp_path / "run", reference)
+
+
+def test_a_sweep_whose_job_fails_elsewhere_ends_with_code_1(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "output=run", "runtime.shard=1/9,2/9")
+    assert done.returncode == 1
+    assert "use at most 6 shares" in done.stderr
