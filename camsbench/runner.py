@@ -44,6 +44,8 @@ def run(job: Job, folder: RunFolder) -> Account:
 
 def _draw_missing(job: Job, folder: RunFolder, maps: MapFolder) -> None:
     """Explain again the gallery's images whose rows stem from a session that kept no map of them."""
+    if not maps.count:
+        return
     done = folder.done(good=True)
 
     def lacking(record: Record, task: Task) -> bool:

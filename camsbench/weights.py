@@ -88,7 +88,7 @@ def _from_torchvision(spec: ModelSpec) -> Mapping[str, Tensor]:
         raise CamsbenchError(f"model.weights={spec.weights}: {spec.name} has {names}, a path, or random")
     weights = published[spec.weights]
     try:
-        return weights.get_state_dict(progress=False, check_hash=True)
+        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # no network: urllib, ssl and socket raise different kinds
         cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
         raise CamsbenchError(

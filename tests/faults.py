@@ -21,7 +21,6 @@ OPTIONS = [
     *("method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "metric.insertion.steps=4", "data.limit=6"),
     *("runtime.device=cpu", "runtime.bare=0", "runtime.batch_size=1", "runtime.block=1"),
 ]
-ROWS = 12
 KEYS = ["method", "image_id"]
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
+import camsbench
 from camsbench import CamsbenchError
 from camsbench.config import compose_config, explainers, images_of, measures
 from camsbench.foreign import check_foreign
@@ -119,4 +121,25 @@ def test_the_command_line_refuses_before_hydra_calls_anything(tmp_path: Path) ->
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 1
     assert "_target_: pathlib.Path.touch is not of camsbench, Hydra or logging" in done.stderr
+    assert not (tmp_path / "called").exists()
+
+
+class Evil:
+    """Unpickled without care it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "own"])
+def test_weights_run_no_code(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"  # where torchvision would keep its own
+    path.parent.mkdir(parents=True)
+    torch.save({"fc.weight": Evil(tmp_path / "called")}, path)
+    with pytest.raises(CamsbenchError, match="resnet18"):
+        camsbench.load_model("resnet18", weights=str(path) if weights == "own" else weights, device="cpu")
     assert not (tmp_path / "called").exists()
