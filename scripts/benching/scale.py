@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -78,9 +79,11 @@ def restart(size: Size) -> list[Line]:
         ]
         options += ["runtime.device=cpu", "runtime.bare=0", f"runtime.block={BLOCK}", f"runtime.batch_size={BLOCK}"]
         fresh, again = [], []
+        _fill(folder / "done", options, size.large)
         for repeat in range(size.repeats):
-            fresh.append(_first_part(folder / f"fresh{repeat}", options, folder, 0))
-            again.append(_first_part(folder / f"again{repeat}", options, folder, size.large))
+            shutil.copytree(folder / "done", folder / f"again{repeat}")
+            fresh.append(_first_part(folder / f"fresh{repeat}", options))
+            again.append(_first_part(folder / f"again{repeat}", options))
     more = [a - f for a, f in zip(again, fresh, strict=True)]
     return [
         _line(f"first part of {size.large + BLOCK:,} images, no row yet, seconds", statistics.median(fresh), "", fresh),
@@ -143,15 +146,13 @@ def _session(images: int, options: list[str]) -> float:
     return float(session["account"]["seconds"])
 
 
-def _first_part(output: Path, options: list[str], folder: Path, done: int) -> float:
-    """Seconds from the command to its first part, in a folder that holds ``done`` rows already."""
-    if done:
-        _fill(output, options, done)
+def _first_part(output: Path, options: list[str]) -> float:
+    """Seconds from the command to its first new part."""
     parts = RunFolder(output).parts
     before = len(parts())
     start = time.perf_counter()
     command = [sys.executable, "-m", "camsbench", *options, f"output={output}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while len(parts()) <= before:
         if process.poll() is not None:
             raise RuntimeError(process.communicate()[1].strip().splitlines()[-1])
