@@ -17,6 +17,7 @@ from camsbench.commandline import quoted
 from camsbench.config import CONF
 from camsbench.errors import CamsbenchError
 from camsbench.foreign import check_foreign
+from camsbench.nearest import nearest
 
 codes: list[int] = []  # one a job of a sweep
 home = os.getpid()  # a launcher may run jobs in other processes, or on other machines
@@ -67,7 +68,13 @@ def main() -> None:
     except CamsbenchError as error:
         print(f"camsbench: {error}", file=sys.stderr)
         sys.exit(1)
-    _job()
+    try:
+        _job()
+    except SystemExit as end:
+        if end.code == 1 and not codes:  # Hydra could not compose it
+            for sentence in nearest(sys.argv[1:]):
+                print(f"camsbench: {sentence}", file=sys.stderr)
+        raise
     sys.exit(1 if 1 in codes else max(codes, default=0))
 
 

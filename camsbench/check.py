@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from camsbench import data, sources
+from camsbench.classnames import class_name
 from camsbench.config import compose_config, networks
 from camsbench.errors import CamsbenchError
 from camsbench.job import published_top1
@@ -62,7 +63,7 @@ def described(found: Found) -> str:
         f"where: {found.where}",
         f"images: {len(found.records):,} of {len(classes):,} classes, {each}"
         + (f", {boxes:,} boxes with the labels" if boxes else ""),
-        *(f"  {one.image_id}  {one.label:>3}  {data.class_name(one.label)}" for one in found.records[:ROWS]),
+        *(f"  {one.image_id}  {one.label:>3}  {class_name(one.label)}" for one in found.records[:ROWS]),
     ]
     return "\n".join(lines)
 

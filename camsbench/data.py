@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 from collections.abc import Iterable, Sequence
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
-
-from timm.data import ImageNetInfo
 
 from camsbench.errors import CamsbenchError
 from camsbench.preprocess import Box
@@ -56,9 +53,3 @@ def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:
                 "(data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of the XML files, or "
                 "LOC_val_solution.csv), or leave the metric out"
             )
-
-
-@cache
-def class_name(index: int, num_classes: int = 1000) -> str:
-    """A class's English name for ImageNet's 1000 classes, the bare index for others."""
-    return ImageNetInfo().index_to_description(index).split(",")[0] if num_classes == 1000 else f"class {index}"

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from camsbench import CamsbenchError, data, loader
+from camsbench.classnames import class_name
 from camsbench.data import Record
 from camsbench.loader import Batch, batches, read, worker_count
 from camsbench.preprocess import Preprocess
@@ -24,7 +25,7 @@ def test_samples_have_labels_and_boxes() -> None:
     assert [r.label for r in records[:3]] == [243, 559, 438]
     assert [r.image_id for r in records if not r.boxes] == ["imagenet_12_741"]  # the mislabelled one
     assert sum(len(r.boxes) for r in records) == 42
-    assert data.class_name(243) == "bull mastiff"
+    assert class_name(243) == "bull mastiff"
 
 
 def test_subset_shuffle_and_limit(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from camsbench.data import class_name
+from camsbench.classnames import class_name
 from camsbench.errors import CamsbenchError
 from camsbench.loader import read
 from camsbench.report.finished import Finished

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
-from camsbench.data import Record, class_name
+from camsbench.classnames import class_name
+from camsbench.data import Record
 from camsbench.errors import CamsbenchError
 from camsbench.loader import read
 from camsbench.report.curves import Curves

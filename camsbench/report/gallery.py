@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from camsbench.data import Record, class_name
+from camsbench.classnames import class_name
+from camsbench.data import Record
 from camsbench.loader import Picture, read
 from camsbench.pending import Task
 from camsbench.preprocess import Preprocess

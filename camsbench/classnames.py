@@ -1,0 +1,58 @@
+"""ImageNet's classes by what people call them."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+
+from timm.data import ImageNetInfo
+
+from camsbench.errors import CamsbenchError
+
+IMAGENET = 1000
+
+
+@cache
+def class_name(index: int, num_classes: int = IMAGENET) -> str:
+    """A class's English name for ImageNet's 1000 classes, the bare index for others."""
+    return _info().index_to_description(index).split(",")[0] if num_classes == IMAGENET else f"class {index}"
+
+
+def class_index(said: str, num_classes: int = IMAGENET) -> int:
+    """The index of a class that is named by its index, its wnid, or one of its English names.
+
+    Raises:
+        CamsbenchError: no class has the name (the nearest are said), or several have it.
+    """
+    if said.isdigit():
+        if int(said) < num_classes:
+            return int(said)
+        raise CamsbenchError(f"class {said}: the network has classes 0 to {num_classes - 1}")
+    if num_classes != IMAGENET:
+        raise CamsbenchError(f"class '{said}': this network's classes have no names here; give an index")
+    known = _names()
+    found = known.get(said.strip().lower(), [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(f"{index} ({_info().index_to_description(index, detailed=True)})" for index in found)
+        raise CamsbenchError(f"class '{said}' is the name of several: give the index, one of {several}")
+    near = get_close_matches(said.lower(), known, n=3)
+    raise CamsbenchError(
+        f"class '{said}': no class of ImageNet has this name" + (f"; near are {', '.join(near)}" if near else "")
+    )
+
+
+@cache
+def _info() -> ImageNetInfo:
+    return ImageNetInfo()  # reads its tables anew each time
+
+
+@cache
+def _names() -> dict[str, list[int]]:
+    info = _info()
+    names: dict[str, list[int]] = {}
+    for index in range(IMAGENET):
+        for name in {*info.index_to_description(index).lower().split(", "), info.index_to_label_name(index)}:
+            names.setdefault(name, []).append(index)
+    return names
