@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from faults import begin, parts, run, same_rows, until, workers
+from torchvision.models import resnet18
 
-from camsbench import CamsbenchError
+from camsbench import CamsbenchError, session
 from camsbench.blocks import Block
 from camsbench.config import compose_config
 from camsbench.executors.schedule import Schedule
@@ -50,15 +52,10 @@ def test_what_workers_cost_is_added_up(tmp_path: Path) -> None:
 
 def test_what_a_worker_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights are gone when the workers look for them."""
-    from camsbench import session
-
     path = tmp_path / "own.pth"
 
     def checked(job: Any) -> None:
         path.unlink()
-
-    import torch
-    from torchvision.models import resnet18
 
     torch.save(resnet18(weights=None).state_dict(), path)
     monkeypatch.setattr(session, "check_data", checked)
@@ -68,11 +65,6 @@ def test_what_a_worker_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pyte
 
 
 def test_workers_with_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-    from torchvision.models import resnet18
-
-    from camsbench import session
-
     path = tmp_path / "own.pth"
     torch.save(resnet18(weights=None).state_dict(), path)
     monkeypatch.setattr(session, "check_data", lambda job: torch.save(resnet18(weights=None).state_dict(), path))

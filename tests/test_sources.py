@@ -6,6 +6,7 @@ import csv
 import http.server
 import io
 import json
+import pickle
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -192,6 +193,11 @@ def test_every_layout_gives_the_same_images(
     assert named == found.records
     (batch,) = batches(found.records, [[0, 1, 2]], PREPROCESS, 2, pin=False)  # threads share an archive
     assert batch.places == [0, 1, 2]
+    sent = pickle.loads(pickle.dumps(found.records))  # as workers in other processes get them
+    (there,) = batches(sent, [[0, 1, 2]], PREPROCESS, 0, pin=False)
+    assert batch.pixels is not None
+    assert there.pixels is not None
+    assert there.pixels.equal(batch.pixels)
 
 
 def test_images_and_labels_may_lie_apart(tmp_path: Path, root: Path, pictures: list[bytes]) -> None:
