@@ -91,3 +91,13 @@ def publish(final: Path, write: Callable[[Path], object]) -> None:
             f"cannot write {final}: {os.strerror(error.errno) if error.errno else error}; what was finished before is "
             "kept: when there is room, the same command goes on from there"
         ) from error
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file atomically.
+
+    Raises:
+        CamsbenchError: it cannot be written.
+    """
+    publish(path, lambda temporary: temporary.write_text(text))
+    return path

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from camsbench.blocks import Block
 from camsbench.errors import CamsbenchError
+from camsbench.parts import write_text
 from camsbench.shard import Shard
-from camsbench.store import write_text
 from camsbench.worker import Done
 
 log = logging.getLogger(__name__)

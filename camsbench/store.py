@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,37 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from camsbench.columns import CURVE, KEY, schema
 from camsbench.data import Record
+from camsbench.environment import Environment
 from camsbench.errors import CamsbenchError
 from camsbench.locks import hold, mutex
-from camsbench.parts import Parts, publish
+from camsbench.parts import Parts, write_text
 from camsbench.shard import Shard
 
 log = logging.getLogger(__name__)
-
-KEY = ("image_id", "method", "layer")
-HEAD = {
-    "model": pa.string(),
-    "layer": pa.string(),
-    "method": pa.string(),
-    "protocol": pa.string(),
-    "seed": pa.int64(),
-    "image_id": pa.string(),
-    "label": pa.int64(),
-    "target": pa.int64(),
-    "probability": pa.float64(),
-}
-TAIL = {"seconds": pa.float64(), "degenerate": pa.bool_(), "error": pa.string()}
-CURVE = {
-    **{key: HEAD[key] for key in ("model", "layer", "method", "protocol", "seed", "image_id")},
-    "curve": pa.string(),  # such as insertion_curve
-    "y": pa.list_(pa.float64()),
-}
-
-
-def schema(columns: Iterable[str]) -> pa.Schema:
-    """The columns of a row, with a run's metric columns between what identifies it and what happened to it."""
-    return pa.schema({**HEAD, **dict.fromkeys(columns, pa.float64()), **TAIL})
 
 
 class RunFolder:
@@ -58,8 +35,8 @@ class RunFolder:
         self.path = path
         self._rows = Parts(path / "rows")
         self._curves = Parts(path / "curves")
+        self._environment = Environment(path / "environment.json")
         self._alone = True
-        self._session = 0
 
     @contextmanager
     def locked(self, shard: Shard | None = None, plan: str = "") -> Iterator[None]:
@@ -88,28 +65,20 @@ class RunFolder:
         Raises:
             CamsbenchError: the folder holds another run.
         """
-        environment = self._environment()
-        if environment is not None:
-            self._refuse_mixing(environment["identity"], identity)
-        elif self.parts():
+        self._environment.refuse_mixing(identity)
+        if self.parts() and not self._environment.exists:
             raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
         self._set_aside_broken()
         if self._alone:
             names = {path.name for path in self.parts()}
             for parts in (self._rows, self._curves):
                 parts.clean(names)
-        sessions = [*(environment or {}).get("sessions", []), dict(session)]
-        self._session = len(sessions) - 1
-        text = json.dumps({"identity": identity, "sessions": sessions}, indent=2)
-        self.write_text("environment.json", text + "\n")
+        self._environment.begin(identity, session)
         self.write_text("config.yaml", config)
 
     def account(self, cost: Mapping[str, Any]) -> None:
         """Add to this session what it cost."""
-        environment = self._environment()
-        assert environment is not None  # open wrote it
-        environment["sessions"][self._session]["account"] = dict(cost)
-        self.write_text("environment.json", json.dumps(environment, indent=2) + "\n")
+        self._environment.account(cost)
 
     def write_manifest(self, records: Sequence[Record]) -> None:
         """Add a run's images to ``manifest.csv``.
@@ -216,34 +185,3 @@ class RunFolder:
             log.warning("%s was cut short: set aside as %s.broken, its images are done again", name, name)
             self._rows.set_aside(name)
             self._curves.set_aside(name)
-
-    def _environment(self) -> dict[str, Any] | None:
-        path = self.path / "environment.json"
-        if not path.is_file():
-            return None
-        try:
-            environment: dict[str, Any] = json.loads(path.read_text())
-        except ValueError as error:
-            raise CamsbenchError(f"{path} is no JSON ({error}): choose another folder with output=") from error
-        return environment
-
-    def _refuse_mixing(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        changed = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
-        changed.sort(key=lambda key: (key.count("."), key))  # the general before the particular
-        if changed:
-            said = ", ".join(f"{key} was {old.get(key)} and is {new.get(key)}" for key in changed[:3])
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            raise CamsbenchError(
-                f"{self.path} holds a run with other settings ({said}{more}): choose another folder with output=, "
-                "or the old settings to go on"
-            )
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file atomically.
-
-    Raises:
-        CamsbenchError: it cannot be written.
-    """
-    publish(path, lambda temporary: temporary.write_text(text))
-    return path

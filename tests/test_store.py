@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from camsbench.columns import CURVE
 from camsbench.data import Record
-from camsbench.store import CURVE, RunFolder
+from camsbench.store import RunFolder
 
 HEAD = {"model": "m", "layer": "l", "method": "gradcam", "protocol": "rise@1", "seed": 0}
 

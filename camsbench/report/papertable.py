@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from camsbench.parts import write_text
 from camsbench.session import Outcome
 from camsbench.spread import spread_markdown
-from camsbench.store import write_text
 from camsbench.tables import pairs
 from camsbench.tables.paper import compare
 
