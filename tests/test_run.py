@@ -233,6 +233,7 @@ def test_one_bad_image_is_a_row_with_its_error(strict: str, code: int, damaged: 
     assert "cannot read 1.JPEG" in done.stderr
 
 
+@pytest.mark.faults
 def test_a_network_that_gives_nan_is_an_error_in_every_row(tmp_path: Path) -> None:
     state = torchvision.models.resnet18(weights=None).state_dict()
     state["fc.bias"][0] = float("nan")
@@ -256,6 +257,7 @@ def test_failed_images_are_tried_again_on_demand(damaged: Path, tmp_path: Path, 
     assert rows["drop"].tolist() == pytest.approx([rows["drop"][0]] * 3, abs=1e-5)  # one picture three times now
 
 
+@pytest.mark.faults
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run").locked(), pytest.raises(CamsbenchError, match="in use by another run"):
         execute(compose_config([f"output='{tmp_path / 'run'}'", "data.limit=1", "metric=[complexity]"]))
