@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+import torch
 
 from camsbench.config import compose_config
 from camsbench.session import Outcome, execute
@@ -25,15 +26,20 @@ KEYS = ["method", "image_id"]
 
 
 def run(output: Path, *overrides: str) -> Outcome:
-    """The run, in this process."""
-    return execute(compose_config([*OPTIONS, f"output='{output}'", *overrides]))
+    """The run, in this process, on one thread as workers have it: other threads round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return execute(compose_config([*OPTIONS, f"output='{output}'", *overrides]))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def begin(output: Path, *overrides: str, **environment: str) -> subprocess.Popen[str]:
     """The run as a command."""
     return subprocess.Popen(
         [sys.executable, "-m", "camsbench", *OPTIONS, f"output={output}", *overrides],
-        env={**os.environ, **environment},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
