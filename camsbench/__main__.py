@@ -47,7 +47,7 @@ def _job(cfg: DictConfig) -> None:
         sys.exit(128 + number)
     else:
         print(outcome.report)
-        for name in ("summary.md", "table.md", "gallery.png", "figure.png"):
+        for name in ("summary.md", "table.md", "gallery.png", "figure.png", "report.html"):
             if (outcome.path / name).is_file():
                 print(f"{name}: {outcome.path / name}")
         codes.append(1 if outcome.failed else 2 if outcome.errors and cfg.strict else 0)

@@ -20,6 +20,7 @@ from camsbench.explained import Metric
 from camsbench.fusion import MeanOfLayers
 from camsbench.job import Job
 from camsbench.maps import SaliencyRule
+from camsbench.report.asked import check_maps
 from camsbench.runtime import Runtime, prepare
 from camsbench.selection import select
 from camsbench.sources import boxes
@@ -69,6 +70,8 @@ def build(cfg: DictConfig, records: list[data.Record] | None = None) -> Job:
         raise CamsbenchError(f"seed={cfg.seed}: give a whole number")
     if not isinstance(cfg.gallery, int) or cfg.gallery < 0:
         raise CamsbenchError(f"gallery={cfg.gallery}: give a number of images from 0 up")
+    if (asked := cfg.get("report")) is not None:
+        check_maps(asked.maps)
     rule = saliency_rule(cfg)
     if records is None:
         records = with_boxes(cfg.data, images_of(cfg.data), metrics)

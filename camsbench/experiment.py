@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from camsbench import session, tables
 from camsbench.config import compose_config
 from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
-from camsbench.report import figures, papertable
+from camsbench.parts import write_text
+from camsbench.report import figures, page, papertable
 from camsbench.session import Outcome
 
 log = logging.getLogger(__name__)
@@ -90,9 +91,20 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
         report = papertable.write(cfg, done, top)
     if cfg.figure is not None:
         figures.draw(cfg.figure, top / "figure.png", [outcome.path for outcome in done])
+    if cfg.report.html:
+        _write_page(cfg, done, top)
     errors = sum(outcome.errors for outcome in done)
     summary = tables.summarise(rows)
     return Outcome(top, cfg, rows, summary, report, errors, failed=sum(map(len, failed.values())))
+
+
+def _write_page(cfg: DictConfig, done: Sequence[Outcome], top: Path) -> None:
+    """The report of all runs, with the table beside them; ``experiment.yaml`` lets it be written anew."""
+    own = OmegaConf.masked_copy(cfg, ["name", "smoke", "seed", "table", "figure"])
+    write_text(top / page.EXPERIMENT, OmegaConf.to_yaml(own))
+    runs = [page.Source.of(outcome.path, outcome.rows) for outcome in done]
+    found = page.Found(runs, [page.Experiment(top, own, runs)])
+    page.write(found, top / "report.html", found.maps)
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:
@@ -107,6 +119,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     except Exception as error:  # Hydra's own sentences name the choices
         raise CamsbenchError(" ".join(str(error).split())) from error
     cfg.cells = None
+    cfg.report.html = False  # the experiment writes one of all its runs
     return with_controls(cfg) if cfg.controls else cfg
 
 

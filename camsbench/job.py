@@ -11,6 +11,7 @@ from camsbench import data
 from camsbench.backends.exported import ExportedSplit
 from camsbench.explained import Metric
 from camsbench.maps import SaliencyRule
+from camsbench.report.asked import first_images
 from camsbench.runtime import Runtime
 from camsbench.split import TorchSplit
 from camsbench.types import Explainer
@@ -38,6 +39,13 @@ class Job:
     def split(self) -> TorchSplit | ExportedSplit:
         """The network, whatever the layer."""
         return self.splits[0]
+
+    @property
+    def maps_kept(self) -> int:
+        """The first images of the run whose maps are saved while it goes on: for the gallery, for the report."""
+        asked = self.config.get("report")
+        shown = first_images(asked.maps, len(self.records)) if asked is not None else 0
+        return max(self.gallery, shown)
 
     @property
     def columns(self) -> list[str]:

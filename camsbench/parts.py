@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,9 +41,9 @@ class Parts:
         final = self.folder / name
         publish(final, lambda temporary: pq.write_table(table, temporary))
 
-    def read(self, columns: Sequence[str] | None = None) -> list[pa.Table]:
-        """Each part's table, or some of its columns."""
-        return [_table(path, columns) for path in self.paths()]
+    def read(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Each part's table, or some of its columns, one after another."""
+        return (_table(path, columns) for path in self.paths())
 
     def broken(self) -> list[str]:
         """Names of parts that a crash of the machine cut short, or emptied."""

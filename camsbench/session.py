@@ -15,6 +15,8 @@ from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
 from camsbench.job import Job
 from camsbench.labelcheck import agreement, refuse_wrong
+from camsbench.report import page
+from camsbench.report.finished import Finished
 from camsbench.runner import run
 from camsbench.store import RunFolder
 from camsbench.summary import Outcome as Outcome
@@ -46,7 +48,11 @@ def execute(cfg: DictConfig) -> Outcome:
         account = run(job, folder)
         with folder.moment():
             folder.account(account.record())
-            return report(job, folder, account)
+            outcome = report(job, folder, account)
+        if cfg.report.html:
+            found = page.Found([page.Source.of(folder.path, outcome.rows)], [])
+            page.write(found, folder.path / "report.html", cfg.report.maps, lambda run: Finished(run.path, job))
+        return outcome
 
 
 def check_data(job: Job) -> None:

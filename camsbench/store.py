@@ -163,7 +163,7 @@ class RunFolder:
 
         Doubles come where somebody copied the parts of several folders into one.
         """
-        tables = self._rows.read()
+        tables = list(self._rows.read())
         if not tables:
             raise CamsbenchError(f"{self.path} holds no rows yet: run python -m camsbench output={self.path} first")
         rows = pa.concat_tables(tables).to_pandas().drop_duplicates([*KEY], keep="last")
@@ -174,7 +174,11 @@ class RunFolder:
 
     def curves(self) -> pd.DataFrame:
         """All curves, one a line: what identifies their row, the curve's name, and its values ``y``."""
-        return pa.concat_tables([pa.schema(CURVE).empty_table(), *self._curves.read()]).to_pandas()
+        return pa.concat_tables([pa.schema(CURVE).empty_table(), *self.curve_parts()]).to_pandas()
+
+    def curve_parts(self) -> Iterator[pa.Table]:
+        """The curves, a part at a time."""
+        return self._curves.read()
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, atomically."""

@@ -14,6 +14,7 @@ from camsbench.accounting import Account
 from camsbench.job import Job
 from camsbench.pending import Task, where
 from camsbench.report import gallery
+from camsbench.report.heading import heading
 from camsbench.report.saved import MapFolder
 from camsbench.spread import spread_markdown, spread_of
 from camsbench.store import RunFolder
@@ -43,10 +44,8 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     summary = tables.summarise(rows)
     folder.write_text("summary.csv", summary.to_csv(index=False))
     errors = int(rows["error"].notna().sum())
-    text = (
-        "\n\n".join([_heading(job, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)])
-        + "\n"
-    )
+    parts = [heading(job.config, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)]
+    text = "\n\n".join(parts) + "\n"
     if account.images:
         text += f"\n{account.sentence()}\n"
     if (moved := spread_of(job.config, rows)) is not None:
@@ -62,16 +61,6 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
         gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
     return Outcome(folder.path, job.config, rows, summary, text, errors, moved)
-
-
-def _heading(job: Job, rows: pd.DataFrame) -> str:
-    images = rows[rows["error"].isna()].drop_duplicates("image_id")
-    layers = ", ".join(split.layer for split in job.splits)
-    said = f"{job.split.name} at {layers}, {len(images)} images of {job.config.data.name}, {job.protocol}"
-    if job.target == "predicted" and len(images):
-        top1 = 100 * (images["label"] == images["target"]).mean()
-        said += f", top-1 {top1:.1f} %" + (f" (published {job.published_top1} %)" if job.published_top1 else "")
-    return said
 
 
 def _steps(steps: int | None) -> str:

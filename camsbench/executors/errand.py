@@ -51,7 +51,7 @@ class Errand:
         if device is not None:
             config.runtime.device = device
         job = build(config, self.records)
-        return Worker(job, MapFolder(Path(), job.gallery))
+        return Worker(job, MapFolder(Path(), job.maps_kept))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -37,14 +37,7 @@ def write(cfg: DictConfig, done: Sequence[Outcome], folder: Path) -> str:
         folder: the experiment's folder.
     """
     rows = pd.concat([outcome.rows for outcome in done], ignore_index=True)
-    spec: dict[str, Any] = OmegaConf.to_container(cfg.table, resolve=True)  # type: ignore[assignment]
-    smoke = spec.pop("smoke", {})
-    remarks = []
-    if cfg.smoke:
-        spec |= smoke
-        images = rows["image_id"].nunique()
-        remarks.append(SMOKE.format(models=", ".join(sorted(set(rows["model"]))), images=images))
-    spec["incomparable"] = spec.get("incomparable") or _incomparable([outcome.config for outcome in done])
+    spec, remarks = spec_of(cfg, rows, [outcome.config for outcome in done])
     comparison = compare(spec, rows, cfg.seed)
     between = pairs.pairs(rows, seed=cfg.seed)
     text = f"{comparison.markdown(remarks)}\n{BETWEEN}\n\n{pairs.markdown(between)}\n"
@@ -55,6 +48,25 @@ def write(cfg: DictConfig, done: Sequence[Outcome], folder: Path) -> str:
     for name, content in (("table.csv", comparison.csv()), ("table.tex", comparison.latex()), ("table.md", text)):
         write_text(folder / name, content)
     return text
+
+
+def spec_of(cfg: DictConfig, rows: pd.DataFrame, runs: Sequence[DictConfig]) -> tuple[dict[str, Any], list[str]]:
+    """How an experiment's rows stand beside its published table, and what is said under the table's title.
+
+    Args:
+        cfg: the experiment.
+        rows: those of all its runs.
+        runs: the configurations of its runs.
+    """
+    spec: dict[str, Any] = OmegaConf.to_container(cfg.table, resolve=True)  # type: ignore[assignment]
+    smoke = spec.pop("smoke", {})
+    remarks = []
+    if cfg.smoke:
+        spec |= smoke
+        images = rows["image_id"].nunique()
+        remarks.append(SMOKE.format(models=", ".join(sorted(set(rows["model"]))), images=images))
+    spec["incomparable"] = spec.get("incomparable") or _incomparable(runs)
+    return spec, remarks
 
 
 def _incomparable(configs: Sequence[DictConfig]) -> str | None:

@@ -1,0 +1,41 @@
+"""Maps of images that a run has rows of and kept no map of: explained again, which gives the same map."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from camsbench.blocks import Block, blocks, cut
+from camsbench.data import Record
+from camsbench.job import Job
+from camsbench.loader import batches
+from camsbench.pending import Task, where
+from camsbench.report.saved import MapFolder
+from camsbench.shard import Shard
+from camsbench.store import RunFolder
+from camsbench.worker import explanations
+
+
+def draw_missing(job: Job, folder: RunFolder, images: Collection[str]) -> None:
+    """Save the maps that are lacking of ``images`` (ids): of a session that kept none, or of images chosen later."""
+    if not images:
+        return
+    maps = MapFolder(folder.path / "maps", len(job.records))
+    done = folder.done(good=True)
+
+    def lacking(record: Record, task: Task) -> bool:
+        return (
+            record.image_id in images
+            and (record.image_id, task.method, task.layer) in done
+            and maps.load(task, record) is None
+        )
+
+    for block in blocks(where(job, lacking), job.runtime.block, Shard()):
+        _draw(job, block, maps)
+
+
+def _draw(job: Job, block: Block, maps: MapFolder) -> None:
+    groups = cut(block.places, job.runtime.batch_size)
+    for batch in batches(job.records, groups, job.split.preprocess, job.runtime.workers, pin=False):
+        for task, places, explained in explanations(job, block, batch):
+            for place, grey in maps.wanted(places, explained.saliency).items():
+                maps.save(task, job.records[place], grey)

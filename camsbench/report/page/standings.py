@@ -1,0 +1,53 @@
+"""The leaderboard: a line's number of each column with its interval, of the same resamples of a run's images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from camsbench.report.page.columns import Column
+from camsbench.report.page.lines import Entry
+from camsbench.report.page.source import Source
+from camsbench.tables import bootstrap
+from camsbench.tables.bootstrap import Interval
+from camsbench.tables.measure import STATISTICS, Line, Sample
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A line with its numbers by column (None: it has none), and how many rows stand behind them."""
+
+    entry: Entry
+    cells: list[Interval | None]
+    n: int
+    errors: int
+    degenerate: int
+
+
+def standings(runs: Sequence[Source], lines: Sequence[Entry], columns: Sequence[Column]) -> list[Standing]:
+    """A standing for each line, in their order."""
+    made: dict[int, Standing] = {}
+    for place, run in enumerate(runs):
+        own = [i for i, entry in enumerate(lines) if entry.run == place]
+        sample = Sample.of(run.rows)
+        wanted = {i: Line(lines[i].method, lines[i].protocol, lines[i].layer) for i in own}
+        measured = {
+            (i, c): STATISTICS[column.statistic](sample, line, column.source, None)
+            for i, line in wanted.items()
+            for c, column in enumerate(columns)
+            if column.source in run.rows
+        }
+        known = {key: m for key, m in measured.items() if m.n}
+        drawn = bootstrap.intervals([m.statistic for m in known.values()], len(sample.images), run.seed)
+        found = dict(zip(known, drawn, strict=True))
+        for i, line in wanted.items():
+            rows = lines[i].rows
+            errors = int(rows["error"].notna().sum())
+            cells = [_sure(found.get((i, c)), known[i, c].n if (i, c) in known else 0) for c in range(len(columns))]
+            made[i] = Standing(lines[i], cells, len(rows) - errors, errors, sample.degenerate[line])
+    return [made[i] for i in range(len(lines))]
+
+
+def _sure(interval: Interval | None, n: int) -> Interval | None:
+    """One image gives no interval."""
+    return Interval(interval.value, float("nan"), float("nan")) if interval is not None and n < 2 else interval

@@ -1,0 +1,153 @@
+"""The page is put together: everything that a report says, in one file that loads nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import camsbench
+from camsbench.parts import publish
+from camsbench.report.finished import Finished
+from camsbench.report.heading import heading
+from camsbench.report.page import sections
+from camsbench.report.page.agreement import agreements
+from camsbench.report.page.bands import curves
+from camsbench.report.page.chosen import chosen
+from camsbench.report.page.columns import defined, of_images, of_lines
+from camsbench.report.page.content import content
+from camsbench.report.page.lines import Entry, entries
+from camsbench.report.page.pictures import pictures
+from camsbench.report.page.provenance import provenance
+from camsbench.report.page.published import paper_tables
+from camsbench.report.page.source import Found, Source
+from camsbench.report.page.standings import standings
+from camsbench.report.page.table import ImageTable
+
+ASSETS = Path(__file__).parent / "assets"
+PALETTES = ("inferno", "viridis", "cividis", "gray")  # perceptually even, and readable without colour vision
+
+
+def write(
+    found: Found, output: Path, maps: int | str = 0, finished: Callable[[Source], Finished] | None = None
+) -> Path:
+    """Write the report of some runs.
+
+    Args:
+        found: the runs and experiments.
+        output: the HTML file.
+        maps: which images show their maps: a number of the first ones, ``all`` or ``worst``.
+        finished: gives a run's network and data, which maps need; None builds them from its configuration.
+
+    Raises:
+        CamsbenchError: maps are asked for, and the network or the images are not there; or the disk is full.
+    """
+    runs = found.runs
+    lines = entries(runs)
+    columns = [column for column in of_images(runs) if any(defined(line.rows, [column]) for line in lines)]
+    table = ImageTable.of(lines)
+    shown = _pictures(runs, lines, table, chosen(table, columns, maps), finished or (lambda run: Finished.of(run.path)))
+    title = _title(found)
+    data = content(table, columns, curves(runs, lines), shown["images"], title)
+    board = of_lines(columns)
+    papers = paper_tables(found.experiments)
+    parts: dict[str, Any] = {
+        "version": camsbench.__version__,
+        "title": title,
+        "heading": [heading(run.config, run.rows) for run in runs],
+        "warnings": sections.warnings(runs),
+        "papers": papers,
+        "leaderboard": sections.leaderboard(standings(runs, lines, board), board),
+        "agreements": sections.agreement(agreements(lines, columns)),
+        "pairs": sections.paired(runs),
+        "images_note": _note(shown["images"], len(table.ids), maps),
+        "provenance": [provenance(run) for run in runs],
+        "audit": sections.audit(),
+        "packed": Markup(data.packed),
+        "content": _json(data.plain | {"runs": [run.path.name for run in runs]}),
+        "pictures": _json(shown),
+        "css": Markup((ASSETS / "page.css").read_text()),
+        "js": Markup("\n".join(path.read_text() for path in sorted(ASSETS.glob("*.js")))),
+    }
+    parts["sections"] = _sections(parts)
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html").render(parts)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    publish(output, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    return output
+
+
+def _pictures(
+    runs: Sequence[Source],
+    lines: Sequence[Entry],
+    table: ImageTable,
+    places: Sequence[int],
+    finished: Callable[[Source], Finished],
+) -> dict[str, Any]:
+    """``images``: by place and run, what its picture and maps are; ``files``: the encoded pictures, each once."""
+    files: dict[str, int] = {}
+    images: dict[int, dict[int, Any]] = {place: {} for place in places}
+    ids = {table.ids[place]: place for place in places}
+    for number, run in enumerate(runs if places else ()):
+        own = {i: line for i, line in enumerate(lines) if line.run == number}
+        for image_id, found in pictures(finished(run), own, ids.keys()).items():
+            for one in (found, *found["maps"].values()):
+                one["src"] = files.setdefault(one["src"], len(files))
+            images[ids[image_id]][number] = found
+    return {
+        "images": {place: of_runs for place, of_runs in images.items() if of_runs},
+        "files": list(files),
+        "palettes": {name: _palette(name) for name in PALETTES} if images else {},
+    }
+
+
+def _palette(name: str) -> list[int]:
+    """Red, green and blue of 256 levels, one after another."""
+    return (mpl.colormaps[name](np.arange(256))[:, :3] * 255).round().astype(int).ravel().tolist()
+
+
+def _title(found: Found) -> str:
+    names = [str(experiment.config.name) for experiment in found.experiments] or [run.path.name for run in found.runs]
+    return " and ".join(names) if len(names) < 4 else f"{len(names)} runs"
+
+
+def _note(shown: dict[int, Any], images: int, maps: int | str) -> str:
+    if not shown:
+        return "No maps are in this report: python -m camsbench.report RUN report.maps=N (or all, worst) puts them in."
+    which = {"worst": "where the methods do worst or part most", "all": "all that could be read"}
+    return f"{len(shown):,} of {images:,} images have their maps here: {which.get(str(maps), 'the first ones')}."
+
+
+def _sections(parts: dict[str, Any]) -> list[tuple[str, str]]:
+    papers = [(f"published-{i}", paper.title) for i, paper in enumerate(parts["papers"], 1)]
+    optional = [
+        (name, name) for name, there in (("agreement", parts["agreements"]), ("pairs", parts["pairs"])) if there
+    ]
+    return [
+        *papers,
+        ("leaderboard", "leaderboard"),
+        ("distributions", "distributions"),
+        ("curves", "curves"),
+        ("time", "time"),
+        *optional,
+        ("images", "images"),
+        ("protocol", "protocol"),
+        ("audit", "audit"),
+    ]
+
+
+def _json(value: Any) -> Markup:
+    """JSON that cannot end its script element."""
+    return Markup(json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"))
