@@ -33,6 +33,7 @@ class Outcome:
     errors: int  # rows of images that failed
     spread: pd.DataFrame | None = None  # over several draws
     failed: int = 0  # runs that could not be done
+    pairs: pd.DataFrame | None = None  # of each two methods, where there are two
 
 
 def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
@@ -51,8 +52,9 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     if (moved := spread_of(job.config, rows)) is not None:
         folder.write_text("spread.csv", moved.to_csv(index=False))
         text += f"\n{spread_markdown(moved)}\n"
-    if len(job.methods) > 1:
-        folder.write_text("pairs.csv", pairs(rows, seed=job.seed).to_csv(index=False))
+    between = pairs(rows, seed=job.seed) if len(job.methods) > 1 else None
+    if between is not None:
+        folder.write_text("pairs.csv", between.to_csv(index=False))
     folder.write_text("summary.md", text)
     if job.gallery:
         maps = MapFolder(folder.path / "maps", job.gallery)
@@ -60,7 +62,7 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
         path = folder.path / "gallery.png"
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
         gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
-    return Outcome(folder.path, job.config, rows, summary, text, errors, moved)
+    return Outcome(folder.path, job.config, rows, summary, text, errors, moved, pairs=between)
 
 
 def _steps(steps: int | None) -> str:

@@ -10,8 +10,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.parts import write_text
-from camsbench.session import Outcome
 from camsbench.spread import spread_markdown
+from camsbench.summary import Outcome
 from camsbench.tables import pairs
 from camsbench.tables.paper import compare
 

@@ -16,7 +16,7 @@ Place = tuple[int, int, str]  # offset and length in bytes, and what lies there:
 class Packer:
     """Collects arrays; equal ones are kept once.
 
-    Floats keep 16 of their 23 bits behind the point (relative rounding below 1e-5): a report shows four digits, and
+    Floats keep 15 of their 23 bits behind the point (relative rounding below 2e-5): a report shows four digits, and
     what is left compresses to three quarters.
     """
 

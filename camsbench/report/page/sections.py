@@ -88,9 +88,10 @@ def agreement(found: Sequence[Agreement]) -> list[dict[str, Any]]:
 def paired(runs: Sequence[Source]) -> dict[str, Any] | None:
     """Every pair of methods; None where no run, or no experiment, has two."""
     rows = pd.concat([run.rows for run in runs], ignore_index=True)
-    key = ["model", "protocol", "layer", "method", "image_id"]
-    together = [rows] if not rows.duplicated(key).any() else [run.rows for run in runs]
-    table = pd.concat([pairs.pairs(some, seed=runs[0].seed) for some in together], ignore_index=True)
+    if len(runs) > 1 and not rows.duplicated(["model", "protocol", "layer", "method", "image_id"]).any():
+        table = pairs.pairs(rows, seed=runs[0].seed)  # methods of two runs of one network as well
+    else:
+        table = pd.concat([run.pairs for run in runs], ignore_index=True)
     if table.empty:
         return None
     several = [name for name in ("model", "protocol", "layer") if len(set(table[name])) > 1]

@@ -15,6 +15,7 @@ from camsbench.config import measures
 from camsbench.errors import CamsbenchError
 from camsbench.report.asked import check_maps
 from camsbench.store import RunFolder
+from camsbench.tables.pairs import pairs
 
 EXPERIMENT = "experiment.yaml"  # in the folder of an experiment, beside those of its runs
 
@@ -27,22 +28,28 @@ class Source:
     config: DictConfig
     rows: pd.DataFrame
     environment: dict[str, Any]
+    known_pairs: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, path: Path, rows: pd.DataFrame | None = None) -> Source:
-        """The run of a folder, with all of its rows or those that are given.
+    def of(cls, path: Path, rows: pd.DataFrame | None = None, known_pairs: pd.DataFrame | None = None) -> Source:
+        """The run of a folder, with all of its rows or those that are given, whose pairs may be known already.
 
         Raises:
             CamsbenchError: it has no rows yet.
         """
         environment = json.loads((path / "environment.json").read_text())
         found = RunFolder(path).rows() if rows is None else rows
-        return cls(path, _config(path / "config.yaml"), found, environment)
+        return cls(path, _config(path / "config.yaml"), found, environment, known_pairs)
 
     @property
     def better(self) -> dict[str, str]:
         """For each column of the metrics the direction that is better."""
         return {column: way for metric in measures(self.config).values() for column, way in metric.columns.items()}
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """Each two methods of the run beside each other (``camsbench.tables.pairs``)."""
+        return pairs(self.rows, seed=self.seed) if self.known_pairs is None else self.known_pairs
 
     @property
     def expected(self) -> int:

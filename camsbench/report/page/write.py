@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import camsbench
@@ -76,17 +77,19 @@ def write(
         "js": Markup("\n".join(path.read_text() for path in sorted(ASSETS.glob("*.js")))),
     }
     parts["sections"] = _sections(parts)
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html").render(parts)
+    page = _template().render(parts)
     output.parent.mkdir(parents=True, exist_ok=True)
     publish(output, lambda temporary: temporary.write_text(page, encoding="utf-8"))
     return output
+
+
+@cache
+def _template() -> Template:
+    loader = FileSystemLoader(ASSETS)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
 
 
 def _pictures(

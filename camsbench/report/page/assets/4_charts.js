@@ -9,6 +9,9 @@ const ticksOf = (low, high, count = 5) => {
 
 const short = (v) => String(Number(v.toPrecision(3)));
 
+// As wide as the place for it: text keeps its size on a phone.
+const widthOf = (target, most) => Math.max(300, Math.min(most, target.clientWidth || most));
+
 function quantile(sorted, q) {
   const place = q * (sorted.length - 1), low = Math.floor(place);
   return sorted[low] + (place - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
@@ -27,7 +30,8 @@ function drawDistribution(target, column) {
     high = Math.max(high, quantile(values, 0.995));
   }
   if (high <= low) { low -= 0.5; high += 0.5; }
-  const width = 860, left = 190, right = 20, rowHeight = 46, top = 10;
+  const width = widthOf(target, 860), narrow = width < 560;
+  const left = narrow ? 12 : 190, right = 20, rowHeight = narrow ? 62 : 46, top = 10;
   const height = top + found.length * rowHeight + 46;
   const x = (v) => left + ((Math.min(high, Math.max(low, v)) - low) / (high - low)) * (width - left - right);
   const root = drawn("svg", { viewBox: `0 0 ${width} ${height}`, width, role: "img",
@@ -49,17 +53,18 @@ function drawDistribution(target, column) {
     root.append(drawn("line", { x1: x(p5), x2: x(p95), y1: base + 4, y2: base + 4, stroke: colourOf(i), "stroke-width": 1.5 }));
     root.append(drawn("rect", { x: x(p25), y: base + 1, width: Math.max(1, x(p75) - x(p25)), height: 6, fill: colourOf(i) }));
     root.append(drawn("line", { x1: x(p50), x2: x(p50), y1: base - 2, y2: base + 10, stroke: "currentColor", "stroke-width": 2 }));
-    root.append(drawn("text", { x: left - 8, y: base, "text-anchor": "end" }, line.label));
+    root.append(narrow ? drawn("text", { x: left, y: base - 32 }, line.label)
+      : drawn("text", { x: left - 8, y: base, "text-anchor": "end" }, line.label));
   });
   target.replaceChildren(root);
 }
 
 // A line chart of some lines: each { line, y, low?, high?, note }.
-function drawCurves(target, series, { name, bands = true, width = 620, height = 340, legend = true }) {
+function drawCurves(target, series, { name, bands = true, most = 620, height = 340 }) {
   const hidden = (target.hiddenLines ??= new Set());
   const draw = () => {
     const shown = series.filter(({ line }) => !hidden.has(line));
-    const left = 46, right = 24, top = 12, bottom = 40;
+    const width = widthOf(target, most), left = 46, right = 24, top = 12, bottom = 40;
     let low = 0, high = 0.1;
     for (const s of shown) for (const list of bands ? [s.y, s.low ?? [], s.high ?? []] : [s.y]) for (const v of list) {
       if (v != null && Number.isFinite(v)) { low = Math.min(low, v); high = Math.max(high, v); }
@@ -86,7 +91,7 @@ function drawCurves(target, series, { name, bands = true, width = 620, height = 
         draw();
         target.querySelector(`[data-line="${s.line}"]`)?.focus();
       }, "data-line": s.line }, key(s.line), `${lines[s.line].label} ${s.note}`)));
-    target.replaceChildren(root, ...(legend ? [buttons] : []));
+    target.replaceChildren(root, buttons);
   };
   draw();
 }
@@ -107,7 +112,7 @@ function drawTime(target, column) {
   const points = lines.map((line, i) => ({ line, i, t: Math.max(1e-5, middle(data.lines[i].values[clock.name] ?? new Float32Array())),
     q: scale * average(data.lines[i].values[column.name] ?? new Float32Array()) })).filter((p) => Number.isFinite(p.t) && Number.isFinite(p.q));
   if (!points.length) return target.replaceChildren("No method has both.");
-  const width = 760, height = 380, left = 60, right = 150, top = 14, bottom = 46;
+  const width = widthOf(target, 760), height = 380, left = 50, right = 140, top = 14, bottom = 46;
   const times = points.map((p) => Math.log10(p.t)), quality = points.map((p) => p.q);
   const pad = (a, b) => ((b - a) || 1) * 0.08;
   const t0 = Math.floor(Math.min(...times)), t1 = Math.ceil(Math.max(...times) + 1e-9);
@@ -124,7 +129,7 @@ function drawTime(target, column) {
     root.append(drawn("line", { class: "axis", x1: left, x2: width - right, y1: y(q), y2: y(q) }));
     root.append(drawn("text", { class: "soft", x: left - 6, y: y(q) + 4, "text-anchor": "end" }, short(q)));
   }
-  root.append(drawn("text", { class: "soft", x: left, y: height - 6 }, `seconds an image (logarithmic), against ${titleOf(column)}${column.percent ? ", percent" : ""}`));
+  root.append(drawn("text", { class: "soft", x: left, y: height - 6 }, `${titleOf(column)}${column.percent ? " (percent)" : ""} over seconds an image (logarithmic)`));
   const taken = [];
   for (const p of points.sort((a, b) => y(a.q) - y(b.q))) {
     let place = y(p.q) + 4;

@@ -78,12 +78,13 @@ function view(image) {
   if (content.errors[image]) parts.push(element("p", { class: "warning" }, content.errors[image]));
   parts.push(...mapsOf(image));
   const names = [...new Set(data.curves.map((c) => c.name))];
+  const queue = []; // drawn when their places have a width
   const charts = names.map((name) => {
     const series = data.curves.filter((c) => c.name === name && c.of(image)).map((c) => ({ line: c.line, y: [...c.of(image)],
       note: byName(name) ? said(byName(name), valueOf(c.line, byName(name), image)) : "" }));
     if (!series.length) return null;
     const chart = element("div", { class: "chart" });
-    drawCurves(chart, series, { name, width: 480, height: 260 });
+    queue.push(() => drawCurves(chart, series, { name, most: 520, height: 260 }));
     return element("div", {}, element("h3", {}, name), chart);
   }).filter(Boolean);
   if (charts.length) parts.push(element("div", { class: "cols" }, ...charts));
@@ -91,6 +92,7 @@ function view(image) {
   body.replaceChildren(...parts);
   if (!byId("view").open) byId("view").showModal();
   body.scrollTop = 0;
+  queue.forEach((draw) => draw());
   repaint();
 }
 

@@ -16,6 +16,16 @@ function theme() {
   });
 }
 
+// Draws now, and again when the page has another width.
+function onWidth(show) {
+  let width = innerWidth, waiting;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { if (innerWidth !== width) { width = innerWidth; show(); } }, 150);
+  });
+  show();
+}
+
 function charts() {
   const quality = metrics.map((c) => [c.name, titleOf(c)]);
   const first = (byName("adcc") ?? metrics[0] ?? columns[0]).name;
@@ -25,7 +35,7 @@ function charts() {
     select.value = first;
     const show = () => draw(chart, byName(select.value));
     select.addEventListener("change", show);
-    show();
+    onWidth(show);
   }
   const names = [...new Set(data.curves.map((c) => c.name))];
   if (!names.length) { byId("curves").remove(); document.querySelector('nav a[href="#curves"]')?.remove(); return; }
@@ -33,11 +43,11 @@ function charts() {
   const show = () => {
     const name = byId("curve-name").value;
     const series = data.curves.filter((c) => c.name === name).map((c) => ({ line: c.line, y: c.mean, low: c.low, high: c.high, note: `(${c.n.toLocaleString("en")})` }));
-    drawCurves(byId("curve"), series, { name, bands: byId("curve-bands").checked, width: 860, height: 400 });
+    drawCurves(byId("curve"), series, { name, bands: byId("curve-bands").checked, most: 860, height: 400 });
   };
   byId("curve-name").addEventListener("change", show);
   byId("curve-bands").addEventListener("change", show);
-  show();
+  onWidth(show);
 }
 
 async function open() {
