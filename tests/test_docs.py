@@ -24,9 +24,9 @@ def place(tmp_path: Path, sample_paths: list[Path]) -> Path:
     for name, label in (("mastiff.jpg", "243"), ("drum.jpg", "541")):
         (tmp_path / "pictures" / name).symlink_to(pictures[label])
     for language, text in FENCE.findall(EXTENDING):
-        name = re.match(r"# (\S+\.(?:py|yaml))\n", text)
-        if name is not None or language == "csv":
-            path = tmp_path / (name[1] if name is not None else "pictures/labels.csv")
+        said = re.match(r"# (\S+\.(?:py|yaml))\n", text)
+        if said is not None or language == "csv":
+            path = tmp_path / (said[1] if said is not None else "pictures/labels.csv")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     return tmp_path
@@ -46,7 +46,7 @@ def test_the_examples_of_extending_work_as_pasted(title: str, printed: list[str]
     (chosen,) = [section for section in sections if section.startswith(f"{title}\n")]
     commands = [text for language, text in FENCE.findall(opening) + FENCE.findall(chosen) if language == "sh"]
     script = "".join(commands).replace("python ", f"{sys.executable} ")
-    script = script.replace("--config-dir my_conf", "--config-dir my_conf runtime.bare=0")  # bare passes: another test's
+    script = script.replace("--config-dir my_conf", "--config-dir my_conf runtime.bare=0")  # nothing to time
     done = subprocess.run(
         ["sh", "-e", "-c", script],
         cwd=place,
