@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-openvino-xai clean
+.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-openvino-xai docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -80,6 +80,15 @@ bench: $(VENV)/.dev  ## beside the peers, method by method in one run, to result
 
 bench-scale: $(VENV)/.dev  ## workers side by side, Ray, 50,000 rows and images, to results/bench/scale.md
 	$(BIN)/python scripts/bench_scale.py $(ARGS)
+
+# What a user of the Python API meets; the rest is how runs are done.
+ROOMS := camsbench $(addprefix camsbench.,backends blur boxes classnames data draws errors explained fusion heads maps \
+	masking methods metrics models noise preprocess record scoring sources split spread store tables tables.bootstrap \
+	tables.pairs tables.paper tables.published tables.spec tables.summary tables.verdict types)
+
+docs: $(VENV)/.dev  ## the reference of the Python API from the docstrings, to docs/api/index.html
+	rm -rf docs/api
+	$(BIN)/python -W error -m pdoc --docformat google --output-directory docs/api $(ROOMS)
 
 bench-openvino-xai:  ## openvino-xai for the bench, in an environment of its own: it wants another OpenVINO
 	$(PYTHON) -m venv .venv-ovx
