@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camsbench.tables import bootstrap
-from camsbench.tables.bootstrap import Interval
+from camsbench.tables.bootstrap import Array, Interval
 from camsbench.tables.published import Cell
 from camsbench.tables.verdict import AGREES, DIFFERS, IMPOSSIBLE, INCOMPARABLE, UNMEASURED, UNPUBLISHED, judge
 
@@ -111,3 +111,28 @@ def test_an_impossible_number_still_says_where_it_lies() -> None:
     outside = judge(Cell("22.3"), Interval(12.0, 11.0, 13.0), 500, None, "no multiple of 1/500")
     assert inside.reason == "no multiple of 1/500; it lies inside the measured interval"
     assert outside.reason == "no multiple of 1/500; it lies outside the measured interval"
+
+
+def test_the_common_product_of_means_is_the_plain_loop() -> None:
+    random = np.random.default_rng(3)
+    drop, coherency, complexity, sparse = random.random((4, 30))
+    sparse[random.random(30) < 0.7] = np.nan
+    statistics = [
+        bootstrap.mean(drop),
+        bootstrap.mean(sparse),
+        bootstrap.scaled(bootstrap.adcc(drop, coherency, complexity), 100),
+        bootstrap.difference(bootstrap.mean(drop), bootstrap.adcc(coherency, drop, complexity)),
+        bootstrap.median(drop),
+    ]
+    drawn = bootstrap.replicates(statistics, 30, seed=5, resamples=40)
+
+    def adcc(drops: Array, coherencies: Array, complexities: Array) -> float:
+        return 3 / (1 / coherencies.mean() + 1 / (1 - complexities.mean()) + 1 / (1 - drops.mean()))
+
+    (weights,) = bootstrap.resampled(30, 5, 40)
+    for line, found in zip(weights, drawn, strict=True):
+        chosen = np.repeat(np.arange(30), line.astype(int))
+        d, c, x = drop[chosen], coherency[chosen], complexity[chosen]
+        known = sparse[chosen][np.isfinite(sparse[chosen])]
+        expected = [d.mean(), known.mean(), 100 * adcc(d, c, x), d.mean() - adcc(c, d, x), np.median(d)]
+        np.testing.assert_allclose(found, expected, rtol=1e-12)

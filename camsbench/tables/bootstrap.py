@@ -6,7 +6,7 @@ the images serves all methods and columns of a network, and differences between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +43,52 @@ def resampled(n: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=lines * n).reshape(lines, n).astype(float)
 
 
+@dataclass(frozen=True, eq=False)
+class OfMeans:
+    """A statistic that is a function ``of`` the means [R] of some ``columns`` [n]; NaN: that image weighs nothing.
+
+    Said so, and not as any function of weights, the means of all statistics of a table are one product of matrices.
+    """
+
+    columns: tuple[Array, ...]
+    of: Callable[..., Array]
+
+    def __call__(self, weights: Array) -> Array:
+        return self.of(*_means(self.columns, weights).T)
+
+
 def replicates(statistics: Sequence[Statistic], n: int, seed: int, resamples: int = RESAMPLES) -> Array:
     """Every statistic [R,S] of the same resamples of ``n`` images."""
-    return np.concatenate([np.stack([s(w) for s in statistics], 1) for w in resampled(n, seed, resamples)])
+    places: dict[int, int] = {}  # of the distinct columns of all statistics
+    columns: list[Array] = []
+    for statistic in statistics:
+        for column in statistic.columns if isinstance(statistic, OfMeans) else ():
+            if places.setdefault(id(column), len(columns)) == len(columns):
+                columns.append(column)
+    drawn = []
+    for weights in resampled(n, seed, resamples):
+        means = _means(columns, weights).T
+        drawn.append(np.stack([_value(s, weights, means, places) for s in statistics], 1))
+    return np.concatenate(drawn)
+
+
+def _value(statistic: Statistic, weights: Array, means: Array, places: Mapping[int, int]) -> Array:
+    if isinstance(statistic, OfMeans):
+        return statistic.of(*(means[places[id(column)]] for column in statistic.columns))
+    return statistic(weights)
+
+
+def _means(columns: Sequence[Array], weights: Array) -> Array:
+    """The means [R,C] of columns [n] under weights [R,n]."""
+    if not columns:
+        return np.empty((len(weights), 0))
+    values = np.stack(columns, 1)
+    finite = np.isfinite(values)
+    partly = ~finite.all(0)
+    counts = np.repeat(weights.sum(1, keepdims=True), len(columns), 1)
+    if partly.any():
+        counts[:, partly] = weights @ finite[:, partly].astype(float)
+    return _divide(weights @ np.where(finite, values, 0), counts)
 
 
 def intervals(
@@ -70,9 +113,7 @@ def percentile(value: float, drawn: Array, level: float = LEVEL) -> Interval:
 
 def mean(values: Array) -> Statistic:
     """Mean of ``values`` [n]; NaN: that image has none, and weighs nothing."""
-    finite = np.isfinite(values)
-    filled, counted = np.where(finite, values, 0), finite.astype(float)
-    return lambda weights: _divide(weights @ filled, weights @ counted)
+    return OfMeans((values,), lambda means: means)
 
 
 def median(values: Array) -> Statistic:
@@ -110,8 +151,7 @@ def class_mean(values: Array, labels: NDArray[np.int64]) -> Statistic:
 
 def adcc(drop: Array, coherency: Array, complexity: Array) -> Statistic:
     """Harmonic mean of the means (Poppi et al. 2021, Eq. 9, as papers print it), its parts [n] resampled together."""
-    parts = [mean(part) for part in (drop, coherency, complexity)]
-    return lambda weights: harmonic(*(torch.from_numpy(part(weights)) for part in parts)).numpy()
+    return OfMeans((drop, coherency, complexity), _harmonic)
 
 
 def ratio(values: Array, reference: Array) -> Statistic:
@@ -129,7 +169,21 @@ def rate(values: Array) -> Statistic:
 
 def scaled(statistic: Statistic, factor: float) -> Statistic:
     """The statistic in another unit."""
+    if isinstance(statistic, OfMeans):
+        return OfMeans(statistic.columns, lambda *means: factor * statistic.of(*means))
     return lambda weights: factor * statistic(weights)
+
+
+def difference(a: Statistic, b: Statistic) -> Statistic:
+    """a − b, of the same images."""
+    if isinstance(a, OfMeans) and isinstance(b, OfMeans):
+        split = len(a.columns)
+        return OfMeans(a.columns + b.columns, lambda *means: a.of(*means[:split]) - b.of(*means[split:]))
+    return lambda weights: a(weights) - b(weights)
+
+
+def _harmonic(*means: Array) -> Array:
+    return harmonic(*(torch.from_numpy(np.ascontiguousarray(mean)) for mean in means)).numpy()
 
 
 def _divide(a: Array, b: Array) -> Array:

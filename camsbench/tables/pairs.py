@@ -44,8 +44,7 @@ def pairs(rows: pd.DataFrame, columns: Sequence[str] | None = None, seed: int = 
     made: list[dict[str, Any]] = []
     for (model, protocol, layer), chosen in rows.groupby(["model", "protocol", "layer"], sort=False):
         sample = Sample.of(chosen)
-        for column in columns if columns is not None else _columns(chosen):
-            family = list(_family(sample, column, seed))
+        for column, family in _families(sample, columns if columns is not None else _columns(chosen), seed):
             for entry, p in zip(family, holm([entry["p"] for entry in family]), strict=True):
                 head = {"model": model, "protocol": protocol, "layer": layer, "column": column}
                 made.append({**head, **entry, "p_holm": p})
@@ -72,15 +71,27 @@ class _Contrast:
     differences: Array | None  # [n] image by image; None where there is no such thing
 
 
-def _family(sample: Sample, column: str, seed: int) -> Iterator[dict[str, Any]]:
-    contrasts = [_contrast(sample, column, a, b) for a, b in combinations(sample.rows, 2)]
-    contrasts = [contrast for contrast in contrasts if contrast.n]
-    drawn = bootstrap.replicates([c.statistic for c in contrasts], len(sample.images), seed) if contrasts else None
+def _families(sample: Sample, columns: Sequence[str], seed: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each column with its pairs; all of them see the same resamples."""
+    contrasts = {
+        column: [c for a, b in combinations(sample.rows, 2) if (c := _contrast(sample, column, a, b)).n]
+        for column in columns
+    }
+    statistics = [contrast.statistic for family in contrasts.values() for contrast in family]
+    if not statistics:
+        return
+    drawn = iter(bootstrap.replicates(statistics, len(sample.images), seed).T)
+    for column, family in contrasts.items():
+        yield column, list(_family(sample, column, family, drawn))
+
+
+def _family(
+    sample: Sample, column: str, contrasts: Sequence[_Contrast], resamples: Iterator[Array]
+) -> Iterator[dict[str, Any]]:
     order = _order(sample, column)
-    for i, contrast in enumerate(contrasts):
-        assert drawn is not None
+    for contrast, drawn in zip(contrasts, resamples, strict=False):  # the next column's follow
         difference = contrast.mean_a - contrast.mean_b
-        between = bootstrap.percentile(difference, drawn[:, i])
+        between = bootstrap.percentile(difference, drawn)
         yield {
             "a": contrast.a.method,
             "b": contrast.b.method,
@@ -90,7 +101,7 @@ def _family(sample: Sample, column: str, seed: int) -> Iterator[dict[str, Any]]:
             "low": between.low if contrast.n > 1 else math.nan,
             "high": between.high if contrast.n > 1 else math.nan,
             "n": contrast.n,
-            "p": _p(contrast, drawn[:, i]),
+            "p": _p(contrast, drawn),
             "neighbours": abs(order[contrast.a] - order[contrast.b]) == 1,
             "images_needed": _needed(contrast, between),
         }
@@ -108,7 +119,7 @@ def _contrast(sample: Sample, column: str, a: Line, b: Line) -> _Contrast:
         a, b = b, a
     n = int(both.sum())
     if column == ADCC:
-        return _Contrast(a, b, means[a], means[b], n, lambda weights: of[a](weights) - of[b](weights), None)
+        return _Contrast(a, b, means[a], means[b], n, bootstrap.difference(of[a], of[b]), None)
     differences = values[a][0] - values[b][0]
     return _Contrast(a, b, means[a], means[b], n, bootstrap.mean(differences), differences[both])
 
