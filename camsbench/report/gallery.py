@@ -120,7 +120,7 @@ def overlay(axis: Axes, picture: Picture, shown: Panel) -> None:
     """A map over its image, as one opaque picture, or the words that there is none."""
     bare(axis)
     if picture.pixels is None or shown.saliency is None:
-        axis.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
+        _words(axis, "no map")
         return
     colours = colormaps[COLOURS](shown.saliency)[..., :3]
     photo = picture.pixels.permute(1, 2, 0).numpy() / 255
@@ -137,8 +137,14 @@ def bare(axis: Axes) -> None:
 def _image(axis: Axes, picture: Picture) -> None:
     bare(axis)
     if picture.pixels is None:
-        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", transform=axis.transAxes)
+        _words(axis, "unreadable")
         return
     axis.imshow(picture.pixels.permute(1, 2, 0).numpy(), label="image")
     for xmin, ymin, xmax, ymax in picture.boxes:
         axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="cyan", linewidth=1))
+
+
+def _words(axis: Axes, words: str) -> None:
+    """Words in the place of a picture, which is as square as one."""
+    axis.set_box_aspect(1)
+    axis.text(0.5, 0.5, words, ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)

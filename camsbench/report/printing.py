@@ -52,12 +52,18 @@ def save_for_print(figure: Figure, path: Path) -> tuple[Path, Path]:
     """
     document = path.with_suffix(".pdf")
     path.parent.mkdir(parents=True, exist_ok=True)
-    common = {"bbox_inches": "tight", "pad_inches": 0.03}
-    publish(path, lambda to: figure.savefig(to, format="png", dpi=DOTS, metadata={"Software": "camsbench"}, **common))
+    _write(figure, path, {"Software": "camsbench"})
     for axis in figure.axes:
         for image in axis.get_images():
             image.set_interpolation("none")
-    about = {"Creator": "camsbench", "CreationDate": None}
     with rc_context({"pdf.fonttype": 42}):
-        publish(document, lambda to: figure.savefig(to, format="pdf", metadata=about, **common))
+        _write(figure, document, {"Creator": "camsbench", "CreationDate": None})
     return path, document
+
+
+def _write(figure: Figure, path: Path, about: dict[str, str | None]) -> None:
+    kind = path.suffix[1:]
+    publish(
+        path,
+        lambda to: figure.savefig(to, format=kind, dpi=DOTS, metadata=about, bbox_inches="tight", pad_inches=0.03),
+    )
