@@ -12,12 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from camsbench import experiment, session
+from camsbench import help
 from camsbench.commandline import quoted
-from camsbench.config import CONF
 from camsbench.errors import CamsbenchError
 from camsbench.foreign import check_foreign
-from camsbench.nearest import nearest
+from camsbench.places import CONF
 
 codes: list[int] = []  # one a job of a sweep
 home = os.getpid()  # a launcher may run jobs in other processes, or on other machines
@@ -26,6 +25,8 @@ home = os.getpid()  # a launcher may run jobs in other processes, or on other ma
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> None:
     try:
+        from camsbench import experiment, session  # with PyTorch, which takes seconds
+
         if cfg.cells is None:
             outcome = session.execute(cfg)
         else:
@@ -47,7 +48,7 @@ def _job(cfg: DictConfig) -> None:
         sys.exit(128 + number)
     else:
         print(outcome.report)
-        for name in ("summary.md", "table.md", "gallery.png", "figure.png", "report.html"):
+        for name in ("summary.md", "table.md", "gallery.png", "figure.png", "figure.pdf", "report.html"):
             if (outcome.path / name).is_file():
                 print(f"{name}: {outcome.path / name}")
         codes.append(1 if outcome.failed else 2 if outcome.errors and cfg.strict else 0)
@@ -60,6 +61,9 @@ def _stopped(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    if help.asked(sys.argv[1:]):
+        print(help.text())
+        return
     codes.clear()
     signal.signal(signal.SIGTERM, _stopped)
     sys.argv[1:] = quoted(sys.argv[1:])
@@ -72,6 +76,8 @@ def main() -> None:
         _job()
     except SystemExit as end:
         if end.code == 1 and not codes:  # Hydra could not compose it
+            from camsbench.nearest import nearest
+
             for sentence in nearest(sys.argv[1:]):
                 print(f"camsbench: {sentence}", file=sys.stderr)
         raise

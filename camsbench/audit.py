@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +16,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m camsbench.audit",
         description="Recompute what the published tables imply (ADCC from its parts, FPS from times, shares of N "
         "images, claims of the text) and list what does not fit. Runs no network.",
+        epilog="Example: python -m camsbench.audit --output audit.md",
     )
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     output = parser.parse_args(arguments).output
     text = markdown()
-    print(text, end="")
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text)
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text)
+        except OSError as error:
+            print(f"camsbench.audit: {output}: cannot be written: {error.strerror}", file=sys.stderr)
+            raise SystemExit(1) from None
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 from camsbench import data, sources
 from camsbench.classnames import class_name
-from camsbench.config import compose_config, networks
+from camsbench.config import networks
 from camsbench.errors import CamsbenchError
 from camsbench.job import published_top1
 from camsbench.labelcheck import agreement
+from camsbench.nearest import composed
 from camsbench.runtime import prepare
 from camsbench.sources.layouts import LAYOUTS, Found
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.images < 1:
             return 0
         given = [f"model={args.model}", *([f"model.weights='{args.weights}'"] if args.weights else [])]
-        cfg = compose_config(given)
+        cfg = composed(given)
         split = networks(cfg, prepare(cfg.runtime))[0]
         data.check_labels(found.records, split.num_classes, split.name)
         judged = agreement(split, found.records, args.images, published_top1(cfg))

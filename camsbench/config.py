@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -20,6 +19,7 @@ from camsbench.explained import Metric
 from camsbench.fusion import MeanOfLayers
 from camsbench.job import Job
 from camsbench.maps import SaliencyRule
+from camsbench.places import CONF as CONF
 from camsbench.report.asked import check_maps
 from camsbench.runtime import Runtime, prepare
 from camsbench.selection import select
@@ -29,8 +29,6 @@ from camsbench.trust import check_targets
 from camsbench.types import Explainer
 from camsbench.weights import ModelSpec
 
-PACKAGE = Path(__file__).parent
-CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check")
 FUSES = (None, "mean")

@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench import session, tables
-from camsbench.config import compose_config
 from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
+from camsbench.nearest import composed
 from camsbench.parts import write_text
 from camsbench.report import figures, page, papertable
 from camsbench.session import Outcome
@@ -114,10 +114,7 @@ def _by_key(overrides: Sequence[str]) -> dict[str, str]:
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
-    try:
-        cfg = compose_config(overrides)
-    except Exception as error:  # Hydra's own sentences name the choices
-        raise CamsbenchError(" ".join(str(error).split())) from error
+    cfg = composed(overrides)
     cfg.cells = None
     cfg.report.html = False  # the experiment writes one of all its runs
     return with_controls(cfg) if cfg.controls else cfg

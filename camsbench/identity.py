@@ -15,8 +15,9 @@ import torch
 from omegaconf import OmegaConf
 
 import camsbench
-from camsbench.config import PACKAGE, PLACE, SELECTION
+from camsbench.config import PLACE, SELECTION
 from camsbench.job import Job
+from camsbench.places import PACKAGE
 
 PACKAGES = (
     "torch",

@@ -1,17 +1,20 @@
-"""``python -m camsbench.ls GROUP``: the choices of a group, a line each."""
+"""``python -m camsbench.ls GROUP``: the choices of a group, a line each. Imports none of them."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import re
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import yaml
 
-from camsbench.config import CONF
+from camsbench.places import CONF, PACKAGE
 
 GROUPS = {
     "methods": "method",
@@ -22,6 +25,16 @@ GROUPS = {
     "experiments": "experiment",
     "executors": "runtime/executor",
 }
+ABOUT = {
+    "methods": "what explains the network: method=NAME or method=[NAME,NAME]",
+    "metrics": "what is measured of each map: metric=NAME or metric=[NAME,NAME]",
+    "models": "the network that is explained: model=NAME",
+    "protocols": "how maps are made and measured, after whom: protocol=NAME",
+    "data": "the images: data=NAME",
+    "experiments": "tables and figures of the papers: experiment=NAME",
+    "executors": "who does the work: runtime/executor=NAME",
+}
+END = re.compile(r"(?<! al)\.\s")  # of a sentence
 
 
 def choices(group: str) -> Iterator[tuple[str, str]]:
@@ -31,29 +44,71 @@ def choices(group: str) -> Iterator[tuple[str, str]]:
 
 
 def _said(file: Path) -> str:
-    """The file's first comment; else the first line of what it builds, or what it names."""
+    """The first sentence of the file's comment; else the first line of what it builds, or what it names."""
     text = file.read_text()
-    comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#") and "@package" not in line]
-    if comments:
-        return comments[0]
+    comment = _comment(text)
+    if comment:
+        return END.split(comment)[0].rstrip(".")
     content: dict[str, Any] = yaml.safe_load(text) or {}
     if "defaults" in content:
         return "together: " + ", ".join(str(name) for name in content["defaults"] if name != "_self_")
     targets = [one["_target_"] for one in [content, *content.values()] if isinstance(one, dict) and "_target_" in one]
     if targets:
-        return (resolve_name(targets[0]).__doc__ or "").strip().splitlines()[0]
+        return _docstring(targets[0])
     return ", ".join(f"{key} {content[key]}" for key in ("weights", "layer", "top1") if content.get(key) is not None)
 
 
+def _comment(text: str) -> str:
+    """The comment that a file begins with, in one line."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        if "@package" not in line:
+            lines.append(line[1:].strip())
+    return " ".join(lines)
+
+
+def _docstring(target: str) -> str:
+    """The first line of what a dotted name says of itself, read from its source."""
+    module, _, name = target.rpartition(".")
+    for node in _source(module).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0].rstrip(".")
+    return ""
+
+
+@cache
+def _source(module: str) -> ast.Module:
+    return ast.parse((PACKAGE.parent / f"{module.replace('.', '/')}.py").read_text())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m camsbench.ls", description="The choices of a group, a line each.")
-    parser.add_argument("group", choices=GROUPS, help="which: %(choices)s", metavar="GROUP")
-    found = list(choices(parser.parse_args(arguments).group))
-    width = max(len(name) for name, _ in found)
-    for name, said in found:
-        print(f"{name:<{width}}  {said}".rstrip())
+    """The command line; without a group it lists the groups, and 1 where there is no such group."""
+    parser = argparse.ArgumentParser(
+        prog="python -m camsbench.ls",
+        description="The choices of a group, a line each; without a group, the groups.",
+        epilog="Example: python -m camsbench.ls methods",
+    )
+    parser.add_argument("group", nargs="?", help=f"one of {', '.join(GROUPS)}", metavar="GROUP")
+    given = parser.parse_args(arguments).group
+    if given is None:
+        _print([(f"python -m camsbench.ls {name}", about) for name, about in ABOUT.items()])
+        return 0
+    group = {folder: name for name, folder in GROUPS.items()}.get(given, given)  # method for methods
+    if group not in GROUPS:
+        near = get_close_matches(given, [*GROUPS, *GROUPS.values()], n=1)
+        said = f"; near is {near[0]}" if near else ""
+        print(f"camsbench.ls: {given}: there is no such group{said}; choose {', '.join(GROUPS)}", file=sys.stderr)
+        return 1
+    _print(list(choices(group)))
     return 0
+
+
+def _print(lines: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in lines)
+    for name, said in lines:
+        print(f"{name:<{width}}  {said}".rstrip())
 
 
 if __name__ == "__main__":

@@ -11,10 +11,29 @@ from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config import CONF, compose_config
+from camsbench.config import compose_config
+from camsbench.errors import CamsbenchError
 from camsbench.ls import GROUPS
+from camsbench.places import CONF
 
 LISTED = {folder: name for name, folder in GROUPS.items()}  # what python -m camsbench.ls calls a group
+NAMES = (*GROUPS.values(), "runtime")  # of groups
+FREE = "limits"  # begins empty, and takes any method's name
+LISTS = ("method", "metric")  # groups of which a run may have several
+FEW = 12  # choices that a sentence can list
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of some overrides.
+
+    Raises:
+        CamsbenchError: they do not compose; the sentence names what is nearest, or else it is Hydra's own.
+    """
+    try:
+        return compose_config(overrides)
+    except Exception as error:
+        said = "; ".join(nearest(overrides)) or " ".join(str(error).split())
+        raise CamsbenchError(said) from error
 
 
 def nearest(arguments: Sequence[str]) -> list[str]:
@@ -35,7 +54,8 @@ def _choices(override: Override) -> Iterator[str]:
     for choice in _names(override.value()):
         if choice not in known:
             more = f"; python -m camsbench.ls {LISTED[group]} lists all" if group in LISTED else ""
-            yield f"{group}={choice}: there is no such choice{_near(choice, known)}{more}"
+            near = _near(choice, known) or (f"; choose {', '.join(known)}" if len(known) <= FEW else "")
+            yield f"{group}={choice}: there is no such choice{near}{more}"
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -54,10 +74,18 @@ def _options(given: Sequence[Override]) -> Iterator[str]:
         cfg = compose_config([str(one.input_line) for one in groups if not isinstance(one.value(), Sweep)])
     except HydraException:
         return
-    known = sorted(_keys(cfg))
+    known = sorted({*_keys(cfg), *NAMES})
     for one in given:
         key = one.key_or_group
-        if one not in groups and not one.is_add() and not one.is_force_add() and key not in known:
+        if one in groups or one.is_add() or one.is_force_add() or key in known:
+            continue
+        group, _, rest = key.partition(".")
+        name = rest.partition(".")[0]
+        if group == FREE:
+            yield f"{key}: it is to be added: ++{one.input_line}"
+        elif group in LISTS and (CONF / group / f"{name}.yaml").is_file() and name not in cfg[group]:
+            yield f"{key}: this run has no {group}={name}; its {group} is {', '.join(cfg[group])}"
+        else:
             yield f"{key}: there is no such option{_near(key, known)}; python -m camsbench --cfg job prints all"
 
 

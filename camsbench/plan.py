@@ -13,10 +13,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from camsbench.config import compose_config
 from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
 from camsbench.experiment import cells
+from camsbench.nearest import composed
 from camsbench.planning import images
 from camsbench.planning.count import plan
 from camsbench.planning.networks import Networks
@@ -78,10 +78,7 @@ def rates(options: Sequence[str]) -> dict[str, float]:
 
 
 def _runs(overrides: Sequence[str]) -> list[tuple[str | None, DictConfig]]:
-    try:
-        cfg = compose_config(overrides)
-    except Exception as error:  # Hydra's own sentences name the choices
-        raise CamsbenchError(" ".join(str(error).split())) from error
+    cfg = composed(overrides)
     if cfg.get("cells"):
         return [(cell.name, cell.config) for cell in cells(cfg, overrides)]
     return [(None, with_controls(cfg) if cfg.controls else cfg)]

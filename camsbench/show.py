@@ -14,11 +14,12 @@ from torch import Tensor
 from camsbench import scoring
 from camsbench.classnames import class_index, class_name
 from camsbench.commandline import quoted
-from camsbench.config import build, compose_config
+from camsbench.config import build
 from camsbench.errors import CamsbenchError
 from camsbench.explained import explain
 from camsbench.job import Job
 from camsbench.loader import Picture, read
+from camsbench.nearest import composed
 from camsbench.noise import stream_seeds
 from camsbench.record import Record
 from camsbench.report.gallery import Line, Panel, figure_of, save
@@ -65,10 +66,7 @@ def show(photo: Path, overrides: Sequence[str] = (), target: str | None = None, 
 def _built(photo: Path, overrides: Sequence[str]) -> Job:
     if not photo.is_file():
         raise CamsbenchError(f"{photo}: there is no such picture")
-    try:
-        cfg = compose_config([*BESIDE, *overrides])
-    except Exception as error:  # Hydra's own sentences name the choices
-        raise CamsbenchError(" ".join(str(error).split())) from error
+    cfg = composed([*BESIDE, *overrides])
     return build(cfg, [Record(photo.stem, photo, 0)])
 
 
@@ -106,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         shown = show(args.photo.expanduser(), quoted(args.options), args.target, args.output)
-    except CamsbenchError as error:
+    except (CamsbenchError, OSError) as error:
         print(f"camsbench.show: {error}", file=sys.stderr)
         return 1
     for index, name, probability in shown.top:

@@ -64,12 +64,17 @@ def _session(said: dict[str, Any], working: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m camsbench.status", description="How far a run is.")
-    parser.add_argument("run", type=Path, help="the run's folder")
+    parser = argparse.ArgumentParser(
+        prog="python -m camsbench.status",
+        description="Say how far a run is, while it goes on or after it: images and rows done, rate and time left of "
+        "each share, and what failed.",
+        epilog="Example: python -m camsbench.status results/demo",
+    )
+    parser.add_argument("run", type=Path, help="the run's folder: what output= named, or what the run printed")
     try:
         print(status(parser.parse_args(arguments).run.expanduser()))
     except CamsbenchError as error:
-        print(f"camsbench: {error}", file=sys.stderr)
+        print(f"camsbench.status: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from camsbench import CamsbenchError
 from camsbench.config import CONF, compose_config
+from camsbench.loader import Picture
 from camsbench.report import figures
 from camsbench.report.curves import Curves
 from camsbench.report.figures import Gallery
 from camsbench.report.finished import Finished
-from camsbench.report.strips import Strips
+from camsbench.report.gallery import Line, Panel, figure_of
+from camsbench.report.printing import PAGE, printed
+from camsbench.report.strips import Strips, _folded
 from camsbench.session import execute
 from camsbench.store import RunFolder
 
@@ -47,9 +51,16 @@ def titles(figure: Figure) -> list[str]:
     return [axis.get_title() for axis in figure.axes]
 
 
-def pictures(figure: Figure) -> list[int]:
-    """How many pictures lie on each axis: 1 an image, 2 a map over its image, 0 none."""
-    return [len(axis.get_images()) for axis in figure.axes]
+def pictures(figure: Figure) -> list[str]:
+    """What each axis shows: an image, a map over its image, or neither."""
+    found = [[image.get_label() for image in axis.get_images()] for axis in figure.axes]
+    assert all(len(labels) < 2 for labels in found)
+    return [str(labels[0]) if labels else "" for labels in found]
+
+
+def above(figure: Figure) -> list[str]:
+    """The titles of the columns."""
+    return [text.get_text() for axis in figure.axes for text in axis.texts if text.get_text() != "no map"]
 
 
 def test_a_gallery_pairs_the_predicted_with_the_true_class_of_what_is_mistaken(runs: list[Finished]) -> None:
@@ -61,8 +72,8 @@ def test_a_gallery_pairs_the_predicted_with_the_true_class_of_what_is_mistaken(r
     for finished, place in zip(runs, (1, 2), strict=True):
         row = finished.rows["imagenet_06_609", "bn2", "gradcam"]
         assert lines[place][1].endswith(f" {100 * row['probability']:.2f} %")
-    assert pictures(figure) == [1, 2, 2] * 5
-    assert [t.get_text() for axis in figure.axes for t in axis.texts] == ["gradcam", "reciprocam"]
+    assert pictures(figure) == ["image", "map", "map"] * 5
+    assert above(figure) == ["gradcam", "reciprocam"]
 
 
 def test_a_gallery_shows_the_mistake_that_is_asked_for(runs: list[Finished]) -> None:
@@ -84,7 +95,11 @@ def test_two_classes_of_one_image_and_methods_from_several_runs(tmp_path: Path) 
     ]
     figure = Gallery()([Finished.of(folder) for folder in folders])
     assert [title.rsplit(" ", 2)[0] for title in titles(figure)] == ["label:", "drum", "", "label:", *["drumstick"] * 2]
-    assert pictures(figure) == [1, 2, 0, 1, 2, 2]
+    assert pictures(figure) == ["image", "map", "", "image", "map", "map"]
+    figure = Gallery(beside=True)([Finished.of(folder, {"gradcam": "Grad-CAM"}) for folder in folders])
+    assert [title.rsplit(" ", 2)[0] for title in titles(figure)] == ["label:", "drum", "", *["drumstick"] * 2]
+    assert pictures(figure) == ["image", "map", "", "map", "map"]
+    assert above(figure) == ["Grad-CAM", "reciprocam"] * 2
 
 
 def test_a_gallery_of_two_networks_names_them(tmp_path: Path) -> None:
@@ -110,7 +125,7 @@ def test_strips_print_the_correlation_that_the_run_measured(tmp_path: Path) -> N
         said = [math.nan if text == "not defined" else float(text) for text in below]
         measured = list(curves[f"sanity_{order}_spearman_curve", first])
         assert said == pytest.approx(measured, abs=0.0051, nan_ok=True)
-    assert pictures(figure) == [2] * 6
+    assert pictures(figure) == ["map"] * 6
 
 
 def test_curves_stand_beside_their_map(tmp_path: Path) -> None:
@@ -120,7 +135,7 @@ def test_curves_stand_beside_their_map(tmp_path: Path) -> None:
     )  # fmt: skip
     figure = Curves()([Finished.of(folder)])
     areas = RunFolder(folder).rows().set_index("method")[["deletion", "insertion"]].stack()
-    assert pictures(figure) == [2, 0, 0] * 2
+    assert pictures(figure) == ["map", "", ""] * 2
     for i, method in enumerate(("gradcam", "reciprocam")):
         image, deletion, insertion = figure.axes[3 * i : 3 * i + 3]
         assert image.get_title().startswith("bull mastiff ")
@@ -166,8 +181,46 @@ def test_a_figure_is_a_file(pair: list[Path], tmp_path: Path) -> None:
     path = figures.draw({"kind": "gallery", "mistakes": {609: 436}}, tmp_path / "new" / "figure.png", pair)
     with Image.open(path) as image:
         width, height = image.size
-    assert 400 < width < 800  # three columns of 2.1 inches at 90 dots an inch
-    assert 500 < height < 900  # three lines
+    assert 900 < width < 1000  # three columns of 1.6 inches at 200 dots an inch
+    assert 1000 < height < 1300  # three lines
+
+
+def test_a_figure_is_a_document_whose_text_is_text(pair: list[Path], tmp_path: Path) -> None:
+    made = [
+        figures.draw({"kind": "gallery", "names": {"gradcam": "Grad-CAM"}}, tmp_path / f"{i}.png", pair) for i in "ab"
+    ]
+    one, two = (path.with_suffix(".pdf").read_bytes() for path in made)
+    assert one.startswith(b"%PDF-")
+    assert one == two
+    assert made[0].read_bytes() == made[1].read_bytes()
+    assert b"/CreationDate" not in one
+    assert b"/FontFile2" in one  # TrueType, embedded
+    assert b"/Type3" not in one
+    assert one.count(b"/Subtype /Image") == 15  # five lines of an image and two maps, each one opaque picture
+    assert b"/SMask" not in one
+    assert len(one) < 15 * 120_000  # 224x224 pixels each: not blown up
+
+
+def test_a_page_s_figure_is_no_wider_than_a_page() -> None:
+    for titles_ in (2, 6, 12):
+        lines = [Line(Picture(torch.zeros(3, 8, 8, dtype=torch.uint8), []), "x", [Panel(np.zeros((8, 8)))] * titles_)]
+        figure = figure_of(["m"] * titles_, lines, printed(titles_ + 1))
+        assert figure.get_size_inches()[0] <= PAGE + 1e-9
+
+
+def test_a_caption_is_broken_where_it_does_not_fit_and_a_number_keeps_its_sign() -> None:
+    size = printed(7)
+    assert size.wrapped("zebra 3.10 %", size.caption) == "zebra 3.10 %"
+    assert size.wrapped("bull mastiff 69.44 %", size.caption) == "bull mastiff\n69.44 %"
+    assert size.wrapped("label: jeep\nresnet18", size.caption) == "label: jeep\nresnet18"
+    said = size.wrapped("American Staffordshire terrier 100.00 %", size.caption).split("\n")
+    assert said == ["American", "Staffordshire", "terrier 100.00 %"]
+
+
+def test_a_long_strip_is_folded() -> None:
+    picture = Picture(None, [])
+    lines = _folded(picture, "a", [(str(i), Panel(None)) for i in range(17)])
+    assert [(name, len(panels)) for _, name, panels in lines] == [("a", 9), ("", 8)]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -177,7 +230,10 @@ def test_each_figure_of_the_papers_has_cells_and_a_kind(name: str) -> None:
     for kind in ("full", "smoke"):
         assert len(cfg.cells[kind]) == (
             2 if name in {"abscam_figure4", "reciprocam_figure1", "reciprocam_figure5"} else 1
-        )
+        ) + (name == "abscam_figure3" and kind == "full")  # two networks
+    shown = [one for cell in cfg.cells.full for one in cell if one.startswith("method=")]
+    methods = {name for one in shown for name in one.removeprefix("method=").strip("[]").split(",")}
+    assert methods <= set(cfg.figure.names), "a column without the paper's name"
 
 
 def test_all_figures_are_there() -> None:

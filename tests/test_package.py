@@ -74,12 +74,13 @@ def test_the_version_is_the_changelog_s() -> None:
     assert newest.group(1) == camsbench.__version__
 
 
-def test_help_names_the_choices_and_the_exit_codes() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "camsbench", "--help"], capture_output=True, text=True, check=True, timeout=120
+def test_help_is_said_without_pytorch() -> None:
+    code = (
+        "import sys; sys.argv = ['camsbench', 'method=gradcam', '-h']; from camsbench.__main__ import main; main(); "
+        "assert not {'torch', 'timm', 'pandas', 'matplotlib'} & set(sys.modules)"
     )
-    for word in ("reciprocam", "resnext101_32x8d", "ilsvrc2012", "poppi", "Exit code", "goes on where a killed run"):
-        assert word in done.stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.startswith("camsbench measures explanations")
 
 
 def test_no_host_round_trips_in_methods_and_metrics() -> None:

@@ -218,7 +218,7 @@ def test_this_machine_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
         (["--rate", "fast"], "--rate fast: give passes a second"),
         (["--rate", "0"], "--rate 0: give passes a second, above 0"),
         (["--rate", "9", "--rate", "vgg16=9", *FEWER_PIXELS], "--rate vgg16=…: the plan has no such network"),
-        (["method=nothing"], "Could not find 'method/nothing'"),
+        (["method=nothing"], "method=nothing: there is no such choice"),
         (["data.limit=0", "--rate", "9"], "data.limit=0"),
     ],
 )

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from camsbench.classnames import class_name
 from camsbench.errors import CamsbenchError
 from camsbench.loader import read
 from camsbench.report.finished import Finished
-from camsbench.report.gallery import CELL, blank, overlay, panel
+from camsbench.report.gallery import blank, overlay, panel
+from camsbench.report.printing import Size, printed
+
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")  # Okabe and Ito's: told apart without colour vision
+WIDE = 2.0  # inches of a curve, where there is room
 
 
 @dataclass(frozen=True)
@@ -37,22 +42,31 @@ class Curves:
             (run, record, task) for run in runs for record in run.job.records[: self.images] for task in run.columns
         ]
         across = 1 + len(self.curves)
-        figure = blank(CELL * 1.4 * across, CELL * 1.14 * len(shown))
+        size = printed(across, WIDE)
+        figure = blank(size.cell * across, size.cell * 0.82 * len(shown))
         axes = figure.subplots(len(shown), across, squeeze=False)
         values = {id(run): _values(run) for run in runs}
         for line, (run, record, task) in zip(axes, shown, strict=True):
             split = run.job.split
             row = run.rows.get((record.image_id, *task))
-            overlay(line[0], read(record, split.preprocess), panel(run.maps.load(task, record), row, split.num_classes))
-            line[0].set_ylabel(f"{run.columns[task]}\n{class_name(record.label, split.num_classes)}", fontsize=8)
-            for axis, curve in zip(line[1:], self.curves, strict=True):
+            over = panel(run.maps.load(task, record), row, split.num_classes)
+            overlay(line[0], read(record, split.preprocess), over)
+            line[0].set_title(size.wrapped(over.caption, size.caption), fontsize=size.caption)
+            name = f"{run.columns[task]}\n{class_name(record.label, split.num_classes)}"
+            line[0].set_ylabel(name, fontsize=size.caption)
+            for place, (axis, curve) in enumerate(zip(line[1:], self.curves, strict=True)):
                 y = values[id(run)].get((record.image_id, *task, curve))
                 if y is None or row is None:
                     raise CamsbenchError(
                         f"figure.curves: {run.path} has no {curve} of image {record.image_id} under {task.method}; run "
                         f"it with the metric that gives it, such as metric=[deletion,insertion]"
                     )
-                _plot(axis, y, curve.removesuffix("_curve"), float(row[curve.removesuffix("_curve")]))
+                column = curve.removesuffix("_curve")
+                _plot(axis, y, f"{column}, area {float(row[column]):.4f}", COLOURS[place % len(COLOURS)], size)
+                if place == 0 and column in ("deletion", "insertion"):
+                    axis.set_ylabel("probability", fontsize=size.caption)
+        for axis in axes[-1, 1:]:
+            axis.set_xlabel("share of the steps", fontsize=size.caption)
         return figure
 
 
@@ -61,12 +75,11 @@ def _values(run: Finished) -> dict[tuple[str, str, str, str], np.ndarray]:
     return {(c["image_id"], c["layer"], c["method"], c["curve"]): np.asarray(c["y"]) for c in kept}
 
 
-def _plot(axis: Axes, y: np.ndarray, name: str, area: float) -> None:
+def _plot(axis: Axes, y: np.ndarray, title: str, colour: str, size: Size) -> None:
     x = np.linspace(0, 1, len(y))
-    axis.plot(x, y, linewidth=1.2)
-    axis.fill_between(x, y, alpha=0.3)
-    axis.set_title(f"{name}, area {area:.4f}", fontsize=8)
+    axis.fill_between(x, y, color=[0.3 * c + 0.7 for c in to_rgb(colour)], linewidth=0)  # opaque: PDF/A allows no other
+    axis.plot(x, y, color=colour, linewidth=1.2)
+    axis.set_title(title, fontsize=size.caption)
     axis.set_xlim(0, 1)
     axis.set_ylim(min(0.0, float(np.nanmin(y))), max(1.0, float(np.nanmax(y))))
-    axis.set_xlabel("share of the steps", fontsize=7)
-    axis.tick_params(labelsize=7)
+    axis.tick_params(labelsize=size.caption - 0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from camsbench.classnames import class_name
 from camsbench.data import Record
 from camsbench.errors import CamsbenchError
-from camsbench.loader import read
+from camsbench.loader import Picture, read
 from camsbench.report.curves import Curves
 from camsbench.report.finished import Finished
-from camsbench.report.gallery import Line, Panel, figure_of, panel, save
+from camsbench.report.gallery import Line, Panel, figure_of, panel
+from camsbench.report.printing import printed, save_for_print
 from camsbench.report.strips import Strips
 
 
@@ -35,17 +36,23 @@ class Gallery:
     Args:
         mistakes: of the images of a label, show only the first that is predicted as the given class; where none is,
             the first that is predicted wrongly, or else the first. All images of labels that are not named are shown.
+        beside: the maps of an image's several classes stand beside each other and not in a line each.
     """
 
     mistakes: Mapping[int, int] = field(default_factory=dict)
+    beside: bool = False
 
     def __call__(self, runs: Sequence[Finished]) -> Figure:
         columns = list(dict.fromkeys(column for run in runs for column in run.columns.values()))
         several = len({run.job.split.name for run in runs}) > 1
-        lines = [line for record in self._chosen(runs) for line in self._lines(record, runs, columns, several)]
-        if not lines:
+        groups = [group for record in self._chosen(runs) for group in self._groups(record, runs, several)]
+        if not groups:
             raise CamsbenchError("figure: none of its runs kept a map; run them with gallery=N, the images to keep")
-        return figure_of(columns, lines)
+        if not self.beside:
+            groups = [replace(group, classes=[one]) for group in groups for one in group.classes]
+        most = max(len(group.classes) for group in groups)
+        lines = [group.line(columns, most) for group in groups]
+        return figure_of(columns * most, lines, printed(len(columns) * most + 1))
 
     def _chosen(self, runs: Sequence[Finished]) -> list[Record]:
         records = {record.image_id: record for run in runs for record in run.job.records}
@@ -61,25 +68,40 @@ class Gallery:
                 best[record.label] = record
         return [r for r in records.values() if best.get(r.label, r) is r]
 
-    def _lines(self, record: Record, runs: Sequence[Finished], columns: Sequence[str], several: bool) -> list[Line]:
-        found: dict[tuple[str, int], dict[str, Panel]] = {}
-        first: dict[tuple[str, int], Finished] = {}
+    def _groups(self, record: Record, runs: Sequence[Finished], several: bool) -> list[Group]:
+        found: dict[str, dict[int, dict[str, Panel]]] = {}
+        first: dict[str, Finished] = {}
         for run in runs:
+            name = run.job.split.name
             for task, column in run.columns.items():
                 row = run.rows.get((record.image_id, *task))
                 saliency = run.maps.load(task, record)
                 if row is not None and saliency is not None:
-                    key = (run.job.split.name, int(row["target"]))
-                    first.setdefault(key, run)
+                    first.setdefault(name, run)
                     shown = panel(saliency, row, run.job.split.num_classes)
-                    found.setdefault(key, {}).setdefault(column, shown)
-        lines = []
-        for key, panels in found.items():
-            split = first[key].job.split
-            caption = f"label: {class_name(record.label, split.num_classes)}" + (f"\n{key[0]}" if several else "")
-            picture = read(record, split.preprocess)
-            lines.append(Line(picture, caption, [panels.get(column, Panel(None)) for column in columns]))
-        return lines
+                    found.setdefault(name, {}).setdefault(int(row["target"]), {}).setdefault(column, shown)
+        groups = []
+        for name, classes in found.items():
+            split = first[name].job.split
+            caption = f"label: {class_name(record.label, split.num_classes)}"
+            caption += f"\n{first[name].names.get(name, name)}" if several else ""
+            groups.append(Group(read(record, split.preprocess), caption, list(classes.values())))
+        return groups
+
+
+@dataclass(frozen=True)
+class Group:
+    """An image as a network sees it, and for each class that was explained the panels by column."""
+
+    picture: Picture
+    caption: str
+    classes: list[dict[str, Panel]]
+
+    def line(self, columns: Sequence[str], most: int) -> Line:
+        """All in one line, with room for ``most`` classes; what is not there stays empty."""
+        empty: list[dict[str, Panel]] = [{}] * (most - len(self.classes))
+        panels = [panels.get(column, Panel(None)) for panels in [*self.classes, *empty] for column in columns]
+        return Line(self.picture, self.caption, panels)
 
 
 KINDS: Mapping[str, type[Kind]] = {"gallery": Gallery, "curves": Curves, "strips": Strips}
@@ -91,7 +113,7 @@ def kind_of(figure: Mapping[str, Any]) -> Kind:
     Raises:
         CamsbenchError: no such kind or option.
     """
-    options = {str(key): value for key, value in figure.items()}
+    options = {str(key): value for key, value in figure.items() if key != "names"}
     kind = options.pop("kind", None)
     if kind not in KINDS:
         raise CamsbenchError(f"figure.kind={kind}: choose {', '.join(KINDS)}")
@@ -102,10 +124,16 @@ def kind_of(figure: Mapping[str, Any]) -> Kind:
 
 
 def draw(figure: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> Path:
-    """Write an experiment's figure as PNG, from the folders of its runs, in the order of its lines.
+    """Write an experiment's figure as PNG, and as PDF beside it, from the folders of its runs, in order.
+
+    Args:
+        figure: ``kind`` and its options; ``names``: how methods and networks are called, where not by their own name.
+        path: the PNG.
+        folders: of the runs.
 
     Raises:
         CamsbenchError: no such kind or option; a folder is no run, or lacks what the figure shows.
     """
     kind = kind_of(figure)
-    return save(kind([Finished.of(folder) for folder in folders]), path)
+    names = {str(key): str(name) for key, name in (figure.get("names") or {}).items()}
+    return save_for_print(kind([Finished.of(folder, names) for folder in folders]), path)[0]

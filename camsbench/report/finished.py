@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,15 @@ class Finished:
 
     path: Path
     job: Job
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path) -> Finished:
+    def of(cls, path: Path, names: Mapping[str, str] | None = None) -> Finished:
         """The run of a folder.
+
+        Args:
+            path: the folder.
+            names: how a method is called in pictures, where not by its own name.
 
         Raises:
             CamsbenchError: it is no run's folder, or its data or network are not there any more.
@@ -39,7 +44,7 @@ class Finished:
             raise CamsbenchError(f"{path} holds no run (there is no config.yaml): give the folder of a finished one")
         loaded = OmegaConf.load(config)
         assert isinstance(loaded, DictConfig)
-        return cls(path, build(loaded))
+        return cls(path, build(loaded), names or {})
 
     @property
     def folder(self) -> RunFolder:
@@ -62,7 +67,8 @@ class Finished:
         """For each method (and layer) the title of its column."""
         several = len(self.job.splits) > 1
         tasks = [Task(split.layer, method) for split in self.job.splits for method in self.job.methods]
-        return {task: f"{task.method}\n{task.layer}" if several else task.method for task in tasks}
+        said = {task: self.names.get(task.method, task.method) for task in tasks}
+        return {task: f"{name}\n{task.layer}" if several else name for task, name in said.items()}
 
     @property
     def predicted(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,11 +20,11 @@ from camsbench.data import Record
 from camsbench.loader import Picture, read
 from camsbench.pending import Task
 from camsbench.preprocess import Preprocess
+from camsbench.report.printing import SCREEN, Size
 from camsbench.report.saved import MapFolder
 
 COLOURS = "inferno"  # readable without colour vision
 OPACITY = 0.6
-CELL = 2.1  # inches
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,33 @@ def panel(saliency: np.ndarray | None, row: Mapping[Hashable, Any] | None, num_c
     return Panel(saliency, f"{class_name(int(row['target']), num_classes)} {100 * row['probability']:.2f} %")
 
 
-def figure_of(titles: Sequence[str], lines: Sequence[Line]) -> Figure:
+def figure_of(titles: Sequence[str], lines: Sequence[Line], size: Size = SCREEN) -> Figure:
     """Lines below each other, with ``titles`` above their panels."""
-    figure = blank(CELL * (len(titles) + 1), CELL * 1.14 * len(lines))
+    above = [[size.wrapped(text, size.caption) for text in _captions(line)] for line in lines]
+    tall = [max(text.count("\n") + 1 for text in texts) for texts in above]
+    headings = [size.wrapped(title, size.title * 1.3) for title in titles]  # bold is wider
+    top = size.title * (0.5 + 1.2 * max(text.count("\n") + 1 for text in headings))
+    height = sum(size.cell * 72 + size.lines(count) for count in tall) + top
+    figure = blank(size.cell * (len(titles) + 1), height / 72)
     axes = figure.subplots(len(lines), len(titles) + 1, squeeze=False)
-    for row, line in zip(axes, lines, strict=True):
-        _image(row[0], line)
+    for row, line, texts in zip(axes, lines, above, strict=True):
+        _image(row[0], line.picture)
         for axis, shown in zip(row[1:], line.panels, strict=True):
             overlay(axis, line.picture, shown)
-    for axis, title in zip(axes[0, 1:], titles, strict=True):
-        axis.text(0.5, 1.16, title, transform=axis.transAxes, ha="center", fontsize=9, fontweight="bold")
+        for axis, text in zip(row, texts, strict=True):
+            axis.set_title(text, fontsize=size.caption)
+    above_first = size.lines(max(text.count("\n") + 1 for text in above[0][1:])) + size.title / 2
+    for axis, text in zip(axes[0, 1:], headings, strict=True):
+        axis.annotate(
+            text, (0.5, 1), (0, above_first), xycoords="axes fraction", textcoords="offset points",
+            ha="center", va="bottom", fontsize=size.title, fontweight="bold",
+        )  # fmt: skip
     return figure
+
+
+def _captions(line: Line) -> list[str]:
+    """What stands above the image and above each of its maps."""
+    return [line.caption, *("" if shown.saliency is None else shown.caption for shown in line.panels)]
 
 
 def blank(width: float, height: float) -> Figure:
@@ -100,14 +117,14 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def overlay(axis: Axes, picture: Picture, shown: Panel) -> None:
-    """A map over its image, or the words that there is none."""
+    """A map over its image, as one opaque picture, or the words that there is none."""
     bare(axis)
     if picture.pixels is None or shown.saliency is None:
-        axis.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)
+        _words(axis, "no map")
         return
-    axis.imshow(picture.pixels.permute(1, 2, 0).numpy())
-    axis.imshow(shown.saliency, cmap=COLOURS, alpha=OPACITY, vmin=0, vmax=1)
-    axis.set_title(shown.caption, fontsize=8)
+    colours = colormaps[COLOURS](shown.saliency)[..., :3]
+    photo = picture.pixels.permute(1, 2, 0).numpy() / 255
+    axis.imshow((1 - OPACITY) * photo + OPACITY * colours, label="map")
 
 
 def bare(axis: Axes) -> None:
@@ -117,12 +134,17 @@ def bare(axis: Axes) -> None:
     axis.set_frame_on(False)
 
 
-def _image(axis: Axes, line: Line) -> None:
+def _image(axis: Axes, picture: Picture) -> None:
     bare(axis)
-    axis.set_title(line.caption, fontsize=8)
-    if line.picture.pixels is None:
-        axis.text(0.5, 0.5, "unreadable", ha="center", va="center", transform=axis.transAxes)
+    if picture.pixels is None:
+        _words(axis, "unreadable")
         return
-    axis.imshow(line.picture.pixels.permute(1, 2, 0).numpy())
-    for xmin, ymin, xmax, ymax in line.picture.boxes:
+    axis.imshow(picture.pixels.permute(1, 2, 0).numpy(), label="image")
+    for xmin, ymin, xmax, ymax in picture.boxes:
         axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="cyan", linewidth=1))
+
+
+def _words(axis: Axes, words: str) -> None:
+    """Words in the place of a picture, which is as square as one."""
+    axis.set_box_aspect(1)
+    axis.text(0.5, 0.5, words, ha="center", va="center", fontsize=8, color="grey", transform=axis.transAxes)

@@ -15,9 +15,13 @@ from camsbench.loader import Picture, read
 from camsbench.metrics.sanity import Randomisation
 from camsbench.pending import Task
 from camsbench.report.finished import Finished
-from camsbench.report.gallery import CELL, Panel, blank, overlay
+from camsbench.report.gallery import Panel, blank, overlay
+from camsbench.report.printing import printed
 from camsbench.similarity import SIMILARITIES, Seen, similarities
 from camsbench.worker import base_forward
+
+Below = tuple[str, Panel]  # what stands below a map, and the map
+ACROSS = 9  # maps beside each other; the others of a strip follow below
 
 
 @dataclass(frozen=True)
@@ -45,19 +49,22 @@ class Strips:
         strips = [strip for run in runs for strip in self._strips(run)]
         if not strips:
             raise CamsbenchError("figure: its runs have no sanity check; run them with metric=[sanity]")
-        across = max(len(panels) for _, _, panels in strips)
-        figure = blank(CELL * 0.7 * across, CELL * 0.95 * len(strips))
-        axes = figure.subplots(len(strips), across, squeeze=False)
-        for line, (picture, name, panels) in zip(axes, strips, strict=True):
+        lines = [line for strip in strips for line in _folded(*strip)]
+        across = max(len(panels) for _, _, panels in lines)
+        size = printed(across, 1.2)
+        figure = blank(size.cell * across, (size.cell + 0.32) * len(lines))
+        axes = figure.subplots(len(lines), across, squeeze=False)
+        for line, (picture, name, panels) in zip(axes, lines, strict=True):
             for axis in line[len(panels) :]:
                 axis.set_axis_off()
             for axis, (below, panel) in zip(line, panels, strict=False):
                 overlay(axis, picture, panel)
-                axis.set_xlabel(below, fontsize=7)
-            line[0].set_ylabel(name, fontsize=7)
+                axis.set_title(size.wrapped(panel.caption, 6), fontsize=6)
+                axis.set_xlabel(below, fontsize=6, labelpad=2)
+            line[0].set_ylabel(name, fontsize=size.caption)
         return figure
 
-    def _strips(self, run: Finished) -> list[tuple[Picture, str, list[tuple[str, Panel]]]]:
+    def _strips(self, run: Finished) -> list[tuple[Picture, str, list[Below]]]:
         checks = [metric for metric in run.job.metrics.values() if isinstance(metric, Randomisation)]
         made = []
         for record in run.job.records[: self.images] if checks else []:
@@ -69,14 +76,20 @@ class Strips:
                     made.append((picture, name, self._panels(check, explained)))
         return made
 
-    def _panels(self, check: Randomisation, explained: Explained) -> list[tuple[str, Panel]]:
+    def _panels(self, check: Randomisation, explained: Explained) -> list[Below]:
         original = Seen.of(explained.raw, explained.saliency, explained.degenerate, explained.rule)
-        panels = [("", Panel(_shown(original), "trained"))]
+        panels = [(f"{self.similarity}:", Panel(_shown(original), "trained"))]
         for layer, raw, saliency, degenerate in check.maps(explained):
             seen = Seen.of(raw, saliency, degenerate, explained.rule)
             rho = similarities(original, seen)[self.similarity].item()
             panels.append(("not defined" if rho != rho else f"{rho:.2f}", Panel(_shown(seen), layer)))
         return panels
+
+
+def _folded(picture: Picture, name: str, panels: list[Below]) -> list[tuple[Picture, str, list[Below]]]:
+    """A strip in lines of at most ``ACROSS`` maps; its name stands at the first."""
+    starts = range(0, len(panels), ACROSS)
+    return [(picture, "" if start else name, panels[start : start + ACROSS]) for start in starts]
 
 
 def _explained(run: Finished, record: Record, picture: Picture, task: Task) -> Explained:
