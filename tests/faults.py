@@ -20,7 +20,7 @@ from camsbench.store import RunFolder
 
 OPTIONS = [
     *("method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "metric.insertion.steps=4", "data.limit=6"),
-    *("runtime.device=cpu", "runtime.bare=0", "runtime.batch_size=1", "runtime.block=1"),
+    *("runtime.device=cpu", "runtime.bare=0", "report.html=false", "runtime.batch_size=1", "runtime.block=1"),
 ]
 KEYS = ["method", "image_id"]
 

@@ -45,7 +45,14 @@ def test_a_run_counts_its_passes_and_how_far_it_was_from_the_bare_network(tmp_pa
 
 
 def test_a_run_with_nothing_left_to_do_has_no_efficiency(tmp_path: Path) -> None:
-    overrides = [f"output='{tmp_path}/run'", *FAST[2:], "metric=[drop]", "data.limit=1", "runtime.bare=0"]
+    overrides = [
+        f"output='{tmp_path}/run'",
+        *FAST[2:],
+        "metric=[drop]",
+        "data.limit=1",
+        "runtime.bare=0",
+        "report.html=false",
+    ]
     execute(compose_config(overrides))
     outcome = execute(compose_config(overrides))
     assert "Passes: " not in outcome.report

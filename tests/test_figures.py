@@ -24,7 +24,7 @@ from camsbench.report.strips import Strips, _folded
 from camsbench.session import execute
 from camsbench.store import RunFolder
 
-QUICK = ["runtime.workers=0", "runtime.device=cpu", "metric=[complexity]"]
+QUICK = ["runtime.workers=0", "report.html=false", "runtime.device=cpu", "metric=[complexity]"]
 JEEPS = "data.classes=[129,609]"  # spoonbill, predicted rightly; two jeeps, predicted as beach wagon and convertible
 FIGURES = sorted(path.stem for path in (CONF / "experiment").glob("*_figure*.yaml"))
 

@@ -18,7 +18,14 @@ from camsbench.sources.classes import wnids
 from camsbench.split import TorchSplit
 
 WNIDS = sorted(wnids(), key=lambda wnid: wnids()[wnid])
-FAST = ["runtime.workers=0", "runtime.device=cpu", "runtime.bare=0", "metric=[complexity]", "method=[gradcam]"]
+FAST = [
+    "runtime.workers=0",
+    "runtime.device=cpu",
+    "runtime.bare=0",
+    "report.html=false",
+    "metric=[complexity]",
+    "method=[gradcam]",
+]
 
 
 def folders(root: Path, shift: int = 0) -> Path:

@@ -26,7 +26,7 @@ from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 
 STEPS = ["metric.insertion.steps=4", "metric.deletion.steps=4"]
-FAST = [*STEPS, "runtime.workers=0", "runtime.device=cpu", "runtime.bare=0"]
+FAST = [*STEPS, "runtime.workers=0", "runtime.device=cpu", "runtime.bare=0", "report.html=false"]
 METHODS = "method=[gradcam,smoothgradcampp,groupcam,reciprocam]"
 COLUMNS = [
     *("model", "layer", "method", "protocol", "seed", "image_id", "label", "target", "probability"),
