@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-openvino-xai docs clean
+.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-report bench-openvino-xai docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -89,6 +89,9 @@ ROOMS := camsbench $(addprefix camsbench.,backends blur boxes classnames data dr
 docs: $(VENV)/.dev  ## the reference of the Python API from the docstrings, to docs/api/index.html
 	rm -rf docs/api
 	$(BIN)/python -W error -m pdoc --docformat google --output-directory docs/api $(ROOMS)
+
+bench-report: $(VENV)/.dev  ## writing, size and opening of a report of 50,000 images, to results/bench/report.md
+	$(BIN)/python scripts/bench_report.py $(ARGS)
 
 bench-openvino-xai:  ## openvino-xai for the bench, in an environment of its own: it wants another OpenVINO
 	$(PYTHON) -m venv .venv-ovx
