@@ -88,7 +88,7 @@ ROOMS := camsbench $(addprefix camsbench.,backends blur boxes classnames data dr
 
 docs: $(VENV)/.dev  ## the reference of the Python API from the docstrings, to docs/api/index.html
 	rm -rf docs/api
-	$(BIN)/python -W error -m pdoc --docformat google --output-directory docs/api $(ROOMS)
+	$(BIN)/python -W error -c 'from camsbench import *; from pdoc.__main__ import cli; cli()' --docformat google --output-directory docs/api $(ROOMS)
 
 bench-report: $(VENV)/.dev  ## writing, size and opening of a report of 50,000 images, to results/bench/report.md
 	$(BIN)/python scripts/bench_report.py $(ARGS)

@@ -25,7 +25,8 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     """Imported when they are asked for: PyTorch takes seconds, which ``--help`` can do without."""
     if name in HOMES:
-        return getattr(import_module(HOMES[name]), name)
+        globals()[name] = found = getattr(import_module(HOMES[name]), name)
+        return found
     raise AttributeError(f"module 'camsbench' has no attribute '{name}'")
 
 
