@@ -20,7 +20,7 @@ from camsbench.fusion import MeanOfLayers
 from camsbench.job import Job
 from camsbench.maps import SaliencyRule
 from camsbench.places import CONF as CONF
-from camsbench.report.asked import check_maps
+from camsbench.report.asked import check_count, check_maps, first_images
 from camsbench.runtime import Runtime, prepare
 from camsbench.selection import select
 from camsbench.sources import boxes
@@ -73,6 +73,8 @@ def build(cfg: DictConfig, records: list[data.Record] | None = None) -> Job:
     rule = saliency_rule(cfg)
     if records is None:
         records = with_boxes(cfg.data, images_of(cfg.data), metrics)
+    if asked is not None and asked.html:
+        check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)
     check_needs(methods, provided)
     check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), "metric")

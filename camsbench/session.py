@@ -50,7 +50,7 @@ def execute(cfg: DictConfig) -> Outcome:
             folder.account(account.record())
             outcome = report(job, folder, account)
         if cfg.report.html:
-            found = page.Found([page.Source.of(folder.path, outcome.rows, outcome.pairs)], [])
+            found = page.Found([page.Source.of(folder.path, outcome.rows, outcome.pairs, len(job.records))], [])
             page.write(found, folder.path / "report.html", cfg.report.maps, lambda run: Finished(run.path, job))
         return outcome
 

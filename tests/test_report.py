@@ -280,3 +280,11 @@ def test_a_map_in_words() -> None:
     saliency[2, 15] = 1
     assert said(saliency) == "strongest 78 % from the left and 25 % from the top; 0 % of the image above half"
     assert said(np.zeros((4, 4))) == "the same everywhere (degenerate)"
+
+
+def test_a_session_of_fewer_images_is_no_unfinished_run(tmp_path: Path) -> None:
+    few = ["method=gradcam", "metric=[complexity]", "runtime.device=cpu", "runtime.bare=0", f"output='{tmp_path}'"]
+    execute(compose_config([*few, "data.limit=3"]))
+    execute(compose_config([*few, "data.limit=1"]))
+    assert "not finished" not in (tmp_path / "report.html").read_text()
+    assert content_of(tmp_path / "report.html")["images"] == 1

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from camsbench.errors import CamsbenchError
-from camsbench.report.asked import first_images
+from camsbench.report.asked import check_count, first_images
 from camsbench.report.page.columns import Column
 from camsbench.report.page.table import ImageTable
 
 WORST = 24  # images: half by score, half by disagreement
-MOST = 2000  # images with maps, beyond which a browser does not open the page
 
 
 def chosen(table: ImageTable, columns: Sequence[Column], maps: int | str) -> list[int]:
@@ -26,11 +24,7 @@ def chosen(table: ImageTable, columns: Sequence[Column], maps: int | str) -> lis
     """
     if maps != "worst":
         count = first_images(maps, len(table.ids))
-        if count > MOST:
-            raise CamsbenchError(
-                f"report.maps={maps}: the maps of {count:,} images make a page that no browser opens; give a number up "
-                f"to {MOST}, or worst"
-            )
+        check_count(count, maps)
         return list(range(count))
     scores = _mean_rank(table, columns)
     apart = table.disagreement(columns)

@@ -142,7 +142,7 @@ def warnings(runs: Sequence[Source]) -> list[str]:
             said.append(f"{where}{failed:,} rows of {images:,} images failed and are in no number.")
         if flat:
             said.append(f"{where}{flat:,} maps are degenerate, the same everywhere; they count in every number.")
-        if missing := run.expected - len(run.rows):
+        if (missing := run.expected - len(run.rows)) > 0:
             said.append(f"{where}{missing:,} of {run.expected:,} rows are not there yet: the run is not finished.")
         if run.config.model.weights == "random":
             said.append(f"{where}the network's weights are random: no number says anything about a trained one.")

@@ -29,17 +29,24 @@ class Source:
     rows: pd.DataFrame
     environment: dict[str, Any]
     known_pairs: pd.DataFrame | None = None
+    planned: int | None = None  # images; None: those of the manifest
 
     @classmethod
-    def of(cls, path: Path, rows: pd.DataFrame | None = None, known_pairs: pd.DataFrame | None = None) -> Source:
-        """The run of a folder, with all of its rows or those that are given, whose pairs may be known already.
+    def of(
+        cls,
+        path: Path,
+        rows: pd.DataFrame | None = None,
+        known_pairs: pd.DataFrame | None = None,
+        planned: int | None = None,
+    ) -> Source:
+        """The run of a folder, with all of its rows or, where a session chose fewer images, with those of its own.
 
         Raises:
             CamsbenchError: it has no rows yet.
         """
         environment = json.loads((path / "environment.json").read_text())
         found = RunFolder(path).rows() if rows is None else rows
-        return cls(path, _config(path / "config.yaml"), found, environment, known_pairs)
+        return cls(path, _config(path / "config.yaml"), found, environment, known_pairs, planned)
 
     @property
     def better(self) -> dict[str, str]:
@@ -53,8 +60,10 @@ class Source:
 
     @property
     def expected(self) -> int:
-        """The rows that the run has when it is finished: a row an image of the manifest, layer and method."""
-        images = len(pd.read_csv(self.path / "manifest.csv", usecols=["image_id"]))
+        """The rows that the run has when it is finished: a row an image, layer and method."""
+        images = self.planned
+        if images is None:
+            images = len(pd.read_csv(self.path / "manifest.csv", usecols=["image_id"]))
         layers = max(1, self.rows["layer"].nunique())
         return layers * sum(min(images, self.config.limits.get(name, images)) for name in self.config.method)
 
