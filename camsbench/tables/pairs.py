@@ -204,11 +204,12 @@ def markdown(table: pd.DataFrame, neighbours: bool = True) -> str:
                 interval(row["low"], row["high"], 4),
                 str(row["n"]),
                 "<0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}",
-                _count(row["images_needed"]),
+                count(row["images_needed"]),
             ]
         )
     return grid(made, left=len(several) + 3)
 
 
-def _count(images: float) -> str:
+def count(images: float) -> str:
+    """Images needed, as text."""
     return NONE if math.isnan(images) else "∞" if math.isinf(images) else f"{images:,.0f}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
+from typing import Any
 
 import pandas as pd
 
@@ -118,13 +119,17 @@ def _paper_grid(table: Published, block: Block) -> str:
         values = [
             f"{number(r['measured'], d)} {MARKS[r['verdict']]}".strip() for r, d in zip(rows, places, strict=True)
         ]
-        counts = sorted({int(row["n"]) for row in rows if row["n"]})
-        n = "–".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else "0"
-        behind = [n, str(rows[0]["n_degenerate"]), str(rows[0]["n_error"])]
-        made.append([f"`{measured_name(block, cells)}`", "measured", *values, *behind])
+        made.append([f"`{measured_name(block, cells)}`", "measured", *values, *behind(rows)])
         ranges = [interval(r["low"], r["high"], d) for r, d in zip(rows, places, strict=True)]
         made.append(["", "95 %", *ranges, "", "", ""])
     return grid(made, left=2)
+
+
+def behind(rows: Sequence[Mapping[Any, Any]]) -> tuple[str, str, str]:
+    """How many images, degenerate maps and errors stand behind the cells of a measured line."""
+    counts = sorted({int(row["n"]) for row in rows if row["n"]})
+    n = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
+    return n, str(rows[0]["n_degenerate"]), str(rows[0]["n_error"])
 
 
 def _long_grid(table: Published, shown: list[Block]) -> str:

@@ -80,10 +80,7 @@ def _rows(table: Published, block: render.Block, notes: list[str]) -> list[Row]:
             continue
         places = [table.decimals(column.name) for column in table.columns]
         measured = [_cell(row, decimals, notes) for row, decimals in zip(found, places, strict=True)]
-        counts = sorted({int(row["n"]) for row in found if row["n"]})
-        n = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
-        behind = (n, str(found[0]["n_degenerate"]), str(found[0]["n_error"]))
-        rows.append(Row(render.measured_name(block, cells), False, measured, behind))
+        rows.append(Row(render.measured_name(block, cells), False, measured, render.behind(found)))
     return rows
 
 

@@ -104,7 +104,7 @@ def paired(runs: Sequence[Source]) -> dict[str, Any] | None:
             (render.interval(row["low"], row["high"], 4), _value(row["low"])),
             (str(row["n"]), str(row["n"])),
             ("<0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}", _value(row["p_holm"])),
-            (_count(row["images_needed"]), _value(row["images_needed"])),
+            (pairs.count(row["images_needed"]), _value(row["images_needed"])),
         ]
         cells = [(str(row[name]), "") for name in left] + numbers
         made.append({"column": row["column"], "neighbours": "true" if row["neighbours"] else "false", "cells": cells})
@@ -113,10 +113,6 @@ def paired(runs: Sequence[Source]) -> dict[str, Any] | None:
 
 def _value(number: float) -> str:
     return "" if math.isnan(number) else "1e999" if math.isinf(number) else repr(float(number))
-
-
-def _count(images: float) -> str:
-    return render.NONE if math.isnan(images) else "∞" if math.isinf(images) else f"{images:,.0f}"
 
 
 def audit() -> list[tuple[str, list[tuple[str, list[Finding]]]]]:
