@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from camsbench.bare import Bare
+from camsbench.core.fusion import MeanOfLayers
+from camsbench.core.types import Split
 from camsbench.cost import Passes, counted
-from camsbench.fusion import MeanOfLayers
 from camsbench.job import Job
 from camsbench.machine import DeviceUse, peak_device, peak_rss
 from camsbench.speed import Speed
-from camsbench.types import Split
 
 
 @dataclass(frozen=True)

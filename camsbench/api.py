@@ -13,19 +13,20 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from camsbench import backends, scoring
-from camsbench import explained as explaining
+from camsbench import backends
 from camsbench.backends.exported import ExportedSplit
-from camsbench.boxes import checked
 from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
+from camsbench.core import explained as explaining
+from camsbench.core import scoring
+from camsbench.core.boxes import checked
+from camsbench.core.explained import Explained, Metric
+from camsbench.core.noise import stream_seeds
+from camsbench.core.saliency import SaliencyRule, size_of
+from camsbench.core.types import Explainer, Split
 from camsbench.engine import check_compile, copies_dtype
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Explained, Metric
-from camsbench.maps import SaliencyRule, size_of
-from camsbench.noise import stream_seeds
 from camsbench.runtime import set_precision
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Split
 
 Target = Tensor | Sequence[int] | int | None
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from camsbench.core.types import Split
 from camsbench.cost import Passes
 from camsbench.speed import Speed, by_kind, times
-from camsbench.types import Split
 
 FEW = 3  # repeats that are enough of what takes long
 NONE = Passes()

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.pending import Pending, Task
-from camsbench.record import Record
 from camsbench.shard import Shard
 
 

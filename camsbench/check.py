@@ -11,15 +11,15 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from camsbench import data, sources
-from camsbench.classnames import class_name
 from camsbench.config import networks
+from camsbench.data import imagenet
+from camsbench.data.checks import agreement, check_labels
+from camsbench.data.classes import class_name
+from camsbench.data.layouts import LAYOUTS, Found
 from camsbench.errors import CamsbenchError
 from camsbench.job import published_top1
-from camsbench.labelcheck import agreement
 from camsbench.nearest import composed
 from camsbench.runtime import prepare
-from camsbench.sources.layouts import LAYOUTS, Found
 
 ROWS = 5
 
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=200, help="how many it judges; 0: none (default: %(default)s)")
     args = parser.parse_args(arguments)
     try:
-        found = sources.find(args.path, args.layout, args.labels)
+        found = imagenet.find(args.path, args.layout, args.labels)
         print(described(found), flush=True)
         if args.images < 1:
             return 0
         given = [f"model={args.model}", *([f"model.weights='{args.weights}'"] if args.weights else [])]
         cfg = composed(given)
         split = networks(cfg, prepare(cfg.runtime))[0]
-        data.check_labels(found.records, split.num_classes, split.name)
+        check_labels(found.records, split.num_classes, split.name)
         judged = agreement(split, found.records, args.images, published_top1(cfg))
     except CamsbenchError as error:
         print(f"camsbench.check: {error}", file=sys.stderr)

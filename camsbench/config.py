@@ -13,20 +13,22 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from camsbench import backends, data, models
+from camsbench import backends, models
+from camsbench.core.explained import Metric
+from camsbench.core.fusion import MeanOfLayers
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Explainer
+from camsbench.data import boxes
+from camsbench.data.checks import check_boxes, check_labels
+from camsbench.data.record import Record
+from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Metric
-from camsbench.fusion import MeanOfLayers
 from camsbench.job import Job
-from camsbench.maps import SaliencyRule
+from camsbench.maps_option import check_count, check_maps, first_images
 from camsbench.places import CONF as CONF
-from camsbench.report.asked import check_count, check_maps, first_images
 from camsbench.runtime import Runtime, prepare
-from camsbench.selection import select
-from camsbench.sources import boxes
 from camsbench.split import TorchSplit
 from camsbench.trust import check_targets
-from camsbench.types import Explainer
 from camsbench.weights import ModelSpec
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
@@ -34,7 +36,7 @@ PLACE = ("root", "layout", "labels", "boxes", "check")
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
 NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
-OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see data.check_boxes
+OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see check_boxes
 
 
 def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
@@ -48,7 +50,7 @@ def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
         GlobalHydra.instance().hydra = outer
 
 
-def build(cfg: DictConfig, records: list[data.Record] | None = None) -> Job:
+def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     """Check a configuration and build what it names: cheap checks first, the network last, no image read.
 
     Args:
@@ -86,7 +88,7 @@ def build(cfg: DictConfig, records: list[data.Record] | None = None) -> Job:
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(split, layer="+".join(s.layer for s in splits))]
-    data.check_labels(records, split.num_classes, split.name)
+    check_labels(records, split.num_classes, split.name)
     if isinstance(target, int) and not 0 <= target < split.num_classes:
         raise CamsbenchError(f"target={target}: {split.name} has classes 0 to {split.num_classes - 1}")
     return Job(
@@ -203,7 +205,7 @@ def _target(target: str | int) -> str | int:
     raise CamsbenchError(f"target={target}: choose predicted, label, or a class index")
 
 
-def images_of(node: DictConfig) -> list[data.Record]:
+def images_of(node: DictConfig) -> list[Record]:
     """The images that ``data`` chooses."""
     options = _plain(node)
     for later in ("boxes", "check"):
@@ -219,12 +221,12 @@ def images_of(node: DictConfig) -> list[data.Record]:
     return select(source, **selection)
 
 
-def with_boxes(node: DictConfig, records: list[data.Record], metrics: Mapping[str, Metric]) -> list[data.Record]:
+def with_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
     """The images with the boxes of ``data.boxes``, where a metric asks for any."""
     asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
     if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
         records = boxes.with_boxes(records, node.root, node.boxes)
-    data.check_boxes(records, asking)
+    check_boxes(records, asking)
     return records
 
 

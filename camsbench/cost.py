@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from torch import Tensor, nn
 
 from camsbench.backends.exported import ExportedSplit
+from camsbench.core.heads import linear_head
 from camsbench.engine import compiled
 from camsbench.folding import folded
-from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
 
 
@@ -20,7 +20,7 @@ class Passes:
     """Images passed through the features and the head, and images whose gradient was taken.
 
     ``through`` counts the gradients, among those of ``backward``, that went on from the head through the features.
-    ``tail`` counts the copies that a closed form (``camsbench.closed_forms``) takes through the layers behind the
+    ``tail`` counts the copies that a closed form (``camsbench.core.closed_forms``) takes through the layers behind the
     head's first linear one, which ``head`` does not see.
     """
 

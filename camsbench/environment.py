@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camsbench.errors import CamsbenchError
-from camsbench.parts import write_text
+from camsbench.files import write_text
 
 
 class Environment:

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import session, tables
 from camsbench.controls import with_controls
 from camsbench.errors import CamsbenchError
+from camsbench.files import write_text
 from camsbench.nearest import composed
-from camsbench.parts import write_text
 from camsbench.report import figures, page, papertable
 from camsbench.session import Outcome
 

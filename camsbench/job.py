@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from camsbench import data
 from camsbench.backends.exported import ExportedSplit
-from camsbench.explained import Metric
-from camsbench.maps import SaliencyRule
-from camsbench.report.asked import first_images
+from camsbench.core.explained import Metric
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Explainer
+from camsbench.data.record import Record
+from camsbench.maps_option import first_images
 from camsbench.runtime import Runtime
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer
 from camsbench.weights import is_path
 
 
@@ -24,7 +24,7 @@ class Job:
 
     config: DictConfig
     splits: Sequence[TorchSplit | ExportedSplit]  # one a layer
-    records: list[data.Record]
+    records: list[Record]
     methods: dict[str, Explainer]
     metrics: dict[str, Metric]
     limits: dict[str, int]

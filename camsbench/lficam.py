@@ -18,9 +18,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from camsbench.core.preprocess import Preprocess
+from camsbench.core.saliency import normalise
 from camsbench.errors import CamsbenchError
-from camsbench.maps import normalise
-from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit, cut
 
 HOW_TO_TRAIN = (

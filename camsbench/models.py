@@ -13,9 +13,9 @@ import torch
 import torchvision
 from torch import nn
 
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
-from camsbench.microbatch import MicroBatch
-from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit, check_range, cut
 from camsbench.weights import ModelSpec, fill, state_dict
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from camsbench.errors import CamsbenchError
+from camsbench.files import publish
 
 MAGIC = b"PAR1"  # how a parquet file begins and ends
 
@@ -71,33 +70,3 @@ def _whole(path: Path) -> bool:
         begins = part.read(len(MAGIC))
         part.seek(max(0, path.stat().st_size - len(MAGIC)))
         return begins == part.read() == MAGIC
-
-
-def publish(final: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name, and put it in its place when it is on the disk.
-
-    Raises:
-        CamsbenchError: it cannot be written.
-    """
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")  # others may write the same
-    try:
-        write(temporary)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(final)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise CamsbenchError(
-            f"cannot write {final}: {os.strerror(error.errno) if error.errno else error}; what was finished before is "
-            "kept: when there is room, the same command goes on from there"
-        ) from error
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file atomically.
-
-    Raises:
-        CamsbenchError: it cannot be written.
-    """
-    publish(path, lambda temporary: temporary.write_text(text))
-    return path

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from camsbench.data import Record
+from camsbench.data.record import Record
 from camsbench.job import Job
 from camsbench.store import RunFolder
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from camsbench.blocks import Block
 from camsbench.errors import CamsbenchError
-from camsbench.parts import write_text
+from camsbench.files import write_text
 from camsbench.shard import Shard
 from camsbench.worker import Done
 

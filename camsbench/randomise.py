@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, fx, nn
 
+from camsbench.core.noise import stream_seeds
 from camsbench.errors import CamsbenchError
-from camsbench.noise import stream_seeds
 from camsbench.split import TorchSplit
 
 ORDERS = ("cascading", "independent")

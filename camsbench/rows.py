@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from camsbench.data import Record
-from camsbench.explained import Explained, measure
+from camsbench.core.explained import Explained, measure
+from camsbench.data.record import Record
 from camsbench.job import Job
 from camsbench.pending import Task
 

@@ -9,10 +9,10 @@ from camsbench.accounting import Account, Spent
 from camsbench.blocks import blocks
 from camsbench.executors.executor import executor
 from camsbench.job import Job
+from camsbench.kept_maps import MapFolder
 from camsbench.pending import pending
 from camsbench.progress import Progress
-from camsbench.report.again import draw_missing
-from camsbench.report.saved import MapFolder
+from camsbench.redraw import draw_missing
 from camsbench.store import RunFolder
 
 

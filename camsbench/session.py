@@ -12,9 +12,9 @@ from camsbench.allocator import keep_freed_memory
 from camsbench.blocks import check_shares, plan_hash
 from camsbench.config import build
 from camsbench.controls import with_controls
+from camsbench.data.checks import agreement, refuse_wrong
 from camsbench.errors import CamsbenchError
 from camsbench.job import Job
-from camsbench.labelcheck import agreement, refuse_wrong
 from camsbench.report import page
 from camsbench.report.finished import Finished
 from camsbench.runner import run
@@ -56,7 +56,7 @@ def execute(cfg: DictConfig) -> Outcome:
 
 
 def check_data(job: Job) -> None:
-    """Before a run begins: are the labels those of the images? (``data.check`` images, see ``camsbench.labelcheck``.)
+    """Before a run begins: are the labels those of the images? (``data.check`` images, see ``camsbench.data.checks``.)
 
     Raises:
         CamsbenchError: they are not.

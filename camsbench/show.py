@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from camsbench import scoring
-from camsbench.classnames import class_index, class_name
 from camsbench.commandline import quoted
 from camsbench.config import build
+from camsbench.core import scoring
+from camsbench.core.explained import explain
+from camsbench.core.noise import stream_seeds
+from camsbench.data.classes import class_index, class_name
+from camsbench.data.loader import Picture, read
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.explained import explain
 from camsbench.job import Job
-from camsbench.loader import Picture, read
 from camsbench.nearest import composed
-from camsbench.noise import stream_seeds
-from camsbench.record import Record
 from camsbench.report.gallery import Line, Panel, figure_of, save
 
 TOP = 5

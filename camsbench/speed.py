@@ -12,10 +12,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from camsbench.core.heads import linear_head
+from camsbench.core.types import Split
 from camsbench.cost import Passes
-from camsbench.heads import linear_head
 from camsbench.split import TorchSplit
-from camsbench.types import Split
 
 IMAGES = {"cpu": 2, "cuda": 64}  # a CPU's convolutions hardly grow faster beyond
 SECONDS = 0.5  # how long each kind of pass is repeated, once at least

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from camsbench import graph
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.preprocess import Preprocess
 from camsbench.engine import compiled
 from camsbench.errors import CamsbenchError
 from camsbench.folding import folded
-from camsbench.microbatch import MicroBatch
-from camsbench.preprocess import Preprocess
 from camsbench.weights import weight_hash
 
 
 @dataclass(frozen=True)
 class TorchSplit:
-    """A PyTorch classifier cut at ``layer`` (see ``camsbench.types.Split``); ``model`` is the uncut module.
+    """A PyTorch classifier cut at ``layer`` (see ``camsbench.core.types.Split``); ``model`` is the uncut module.
 
     ``fold``: where no gradient is recorded, the parts run with each BatchNorm folded into the convolution before it
     (``camsbench.folding``). ``repack``: closed forms may keep a second copy of the head's first linear layer (411 MB
@@ -50,7 +50,7 @@ class TorchSplit:
 
     @property
     def traced_head(self) -> nn.Module:
-        """The head's graph, for ``camsbench.heads``."""
+        """The head's graph, for ``camsbench.core.heads``."""
         return self.head_graph
 
     @property

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from omegaconf import DictConfig, ListConfig
 
-from camsbench import draws as frozen
 from camsbench import tables
+from camsbench.data import draws as frozen
 from camsbench.errors import CamsbenchError
 from camsbench.tables.grid import grid
 

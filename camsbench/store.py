@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from camsbench.columns import CURVE, KEY, schema
-from camsbench.data import Record
+from camsbench.data.record import Record
 from camsbench.environment import Environment
 from camsbench.errors import CamsbenchError
+from camsbench.files import write_text
 from camsbench.locks import hold, mutex
-from camsbench.parts import Parts, write_text
+from camsbench.parts import Parts
 from camsbench.shard import Shard
 
 log = logging.getLogger(__name__)

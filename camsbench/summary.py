@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 from camsbench import tables
 from camsbench.accounting import Account
 from camsbench.job import Job
+from camsbench.kept_maps import MapFolder
 from camsbench.pending import Task, where
 from camsbench.report import gallery
 from camsbench.report.heading import heading
-from camsbench.report.saved import MapFolder
 from camsbench.spread import spread_markdown, spread_of
 from camsbench.store import RunFolder
 from camsbench.tables.pairs import pairs

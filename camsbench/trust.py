@@ -14,9 +14,9 @@ from camsbench.errors import CamsbenchError
 
 VARIABLE = "CAMSBENCH_PLUGINS"
 HOMES = {
-    "method": ("camsbench.methods", "camsbench.inpaint"),
+    "method": ("camsbench.methods", "camsbench.methods.inpaint"),
     "metric": ("camsbench.metrics",),
-    "data": ("camsbench.sources", "camsbench.data"),
+    "data": ("camsbench.data.imagenet", "camsbench.data"),
 }
 
 

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camsbench import scoring
 from camsbench.accounting import Closing, Spent, accounted
 from camsbench.blocks import Block, cut
-from camsbench.data import Record
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, explain
+from camsbench.core.noise import stream_seeds
+from camsbench.core.types import Forward, Split
+from camsbench.data.loader import Batch, Loader
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Explained, explain
 from camsbench.job import Job
-from camsbench.loader import Batch, Loader
-from camsbench.noise import stream_seeds
+from camsbench.kept_maps import MapFolder
 from camsbench.pending import Task
-from camsbench.report.saved import MapFolder
 from camsbench.rows import Row, failed, measured
 from camsbench.split import TorchSplit
-from camsbench.types import Forward, Split
 from camsbench.weights import checksum
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from camsbench.draws import COUNT, SIZE, VALIDATION, sample
+from camsbench.data.draws import COUNT, SIZE, VALIDATION, sample
 
 HEADER = f"""\
 # Draw {{draw}}: {SIZE} of the {VALIDATION} validation images of ILSVRC2012, without replacement, seeded by {{draw}}.

@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 
 import camsbench
-from camsbench import data, scoring
 from camsbench.config import CONF, compose_config, explainers
+from camsbench.core import scoring
+from camsbench.core.noise import stream_seeds
+from camsbench.core.types import Explainer, Forward
 from camsbench.cost import counted
+from camsbench.data.embedded import samples
+from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
-from camsbench.loader import read
-from camsbench.noise import stream_seeds
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Forward
 
 SIDE = 96
 HEADER = ("method", "title", "category", "paper", "needs", "forward", "head", "backward", "plain", "settings")
@@ -33,7 +34,7 @@ def main() -> None:
     whole = camsbench.load_model()
     small = replace(whole.preprocess, resize=SIDE, crop=SIDE)  # fewer pixels, the same passes
     split = camsbench.cut(whole.model, whole.layer, small, name=whole.name)
-    picture = read(data.samples()[0], split.preprocess).pixels
+    picture = read(samples()[0], split.preprocess).pixels
     assert picture is not None
     x = split.preprocess.normalise(picture[None].to(split.device))
     forward = scoring.forward(split, x, None, stream_seeds(0, ["imagenet_00_243"]))

@@ -29,10 +29,10 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from camsbench.core.preprocess import Preprocess
 from camsbench.device import choose_device
 from camsbench.errors import CamsbenchError
 from camsbench.lficam import LFINetwork, Recipe, build, save, train_epoch
-from camsbench.preprocess import Preprocess
 from camsbench.weights import ModelSpec, state_dict
 
 

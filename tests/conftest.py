@@ -11,9 +11,9 @@ from parity import Parity
 from torch import Tensor, nn
 
 import camsbench
-from camsbench import data
-from camsbench.loader import read
-from camsbench.preprocess import Preprocess
+from camsbench.core.preprocess import Preprocess
+from camsbench.data.embedded import samples
+from camsbench.data.loader import read
 from camsbench.split import TorchSplit, cut
 
 FOUND = pytest.StashKey[Parity]()
@@ -93,10 +93,10 @@ def resnet18() -> TorchSplit:
 @pytest.fixture(scope="session")
 def images(lite0: TorchSplit) -> Tensor:
     """Five real ImageNet images [5,3,224,224], normalised for ``lite0``."""
-    pixels = [read(record, lite0.preprocess).pixels for record in data.samples()[:5]]
+    pixels = [read(record, lite0.preprocess).pixels for record in samples()[:5]]
     return lite0.preprocess.normalise(torch.stack([p for p in pixels if p is not None]))
 
 
 @pytest.fixture(scope="session")
 def sample_paths() -> list[Path]:
-    return [record.source for record in data.samples() if isinstance(record.source, Path)]
+    return [record.source for record in samples() if isinstance(record.source, Path)]

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from camsbench.config import CONF, compose_config, explainers
-from camsbench.types import Explainer
+from camsbench.core.types import Explainer
 
 TRAINED = {"lficam"}  # they explain with a network that must be trained first: their own tests hold the contract
 METHODS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from camsbench.maps import normalise
+from camsbench.core.saliency import normalise
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from camsbench.accounting import Account, accounted
 from camsbench.config import compose_config
+from camsbench.core.microbatch import MicroBatch
 from camsbench.cost import Passes
 from camsbench.job import Job
-from camsbench.microbatch import MicroBatch
 from camsbench.session import execute
 from camsbench.speed import Speed
 from camsbench.split import TorchSplit

@@ -17,17 +17,18 @@ from contract import METHODS, TOLERANCE, contract_method
 from torch import Tensor
 
 import camsbench
-from camsbench import CamsbenchError, backends, scoring
+from camsbench import CamsbenchError, backends
 from camsbench.backends import threads
 from camsbench.backends.export import Export, agreement
 from camsbench.backends.exported import ExportedSplit
 from camsbench.backends.openvino import OpenVINOGraph, knows_bf16
-from camsbench.cache import user_cache
 from camsbench.config import compose_config
+from camsbench.core import scoring
+from camsbench.core.types import Forward, Split
 from camsbench.cost import counted
+from camsbench.files import user_cache
 from camsbench.session import execute
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Forward, Split
 
 EXPORTED = ["onnxruntime", "openvino"]
 SIDE = 96

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from camsbench import scoring
+from camsbench.core import scoring
 from camsbench.split import TorchSplit
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 import camsbench
-from camsbench import CamsbenchError, data, scoring
-from camsbench.boxes import Boxes, checked
+from camsbench import CamsbenchError
 from camsbench.config import build, compose_config
-from camsbench.explained import Explained
-from camsbench.loader import batches, read
+from camsbench.core import scoring
+from camsbench.core.boxes import Boxes, checked
+from camsbench.core.explained import Explained
+from camsbench.data.embedded import samples
+from camsbench.data.loader import batches, read
 from camsbench.runner import run
 from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
@@ -35,11 +37,11 @@ class Seen:
 
 
 def test_an_unreadable_image_does_not_shift_the_boxes_of_the_others(lite0: TorchSplit, tmp_path: Path) -> None:
-    samples = data.samples()
-    broken = replace(samples[1], source=tmp_path / "none.jpg")
-    (batch,) = batches([samples[0], broken, samples[2]], [[0, 1, 2]], lite0.preprocess, 0, pin=False)
+    records = samples()
+    broken = replace(records[1], source=tmp_path / "none.jpg")
+    (batch,) = batches([records[0], broken, records[2]], [[0, 1, 2]], lite0.preprocess, 0, pin=False)
     assert batch.places == [0, 2]
-    assert batch.boxes == tuple(tuple(read(samples[i], lite0.preprocess).boxes) for i in (0, 2))
+    assert batch.boxes == tuple(tuple(read(records[i], lite0.preprocess).boxes) for i in (0, 2))
 
 
 def test_every_metric_of_a_run_sees_the_boxes_of_its_images(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from camsbench import CamsbenchError, audit, check, ls, plan, show, status
 from camsbench import help as help_
-from camsbench.classnames import class_index, class_name
 from camsbench.config import compose_config
+from camsbench.data.classes import class_index, class_name
 from camsbench.nearest import composed, nearest
 from camsbench.progress import Progress
 from camsbench.shard import Shard

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from camsbench import scoring
+from camsbench.core import scoring
+from camsbench.core.saliency import normalise
+from camsbench.core.types import Explainer, Forward
 from camsbench.cost import counted
-from camsbench.maps import normalise
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.abscam import AbsCAM
 from camsbench.methods.gradcam import GradCAM
@@ -21,7 +22,6 @@ from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
 from camsbench.methods.sscam import SSCAM
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Explainer, Forward
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,21 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from camsbench import CamsbenchError, data, loader
-from camsbench.classnames import class_name
-from camsbench.data import Record
-from camsbench.loader import Batch, batches, read, worker_count
-from camsbench.preprocess import Preprocess
-from camsbench.selection import select
+from camsbench import CamsbenchError
+from camsbench.core.preprocess import Preprocess
+from camsbench.data import loader
+from camsbench.data.checks import check_labels
+from camsbench.data.classes import class_name
+from camsbench.data.embedded import samples
+from camsbench.data.loader import Batch, batches, read, worker_count
+from camsbench.data.record import Record
+from camsbench.data.selection import select
 
 PREPROCESS = Preprocess(resize=256, crop=224, interpolation="bilinear", mean=[0.5] * 3, std=[0.25] * 3)
 
 
 def test_samples_have_labels_and_boxes() -> None:
-    records = data.samples()
+    records = samples()
     assert len(records) == 20
     assert [r.label for r in records[:3]] == [243, 559, 438]
     assert [r.image_id for r in records if not r.boxes] == ["imagenet_12_741"]  # the mislabelled one
@@ -29,7 +32,7 @@ def test_samples_have_labels_and_boxes() -> None:
 
 
 def test_subset_shuffle_and_limit(tmp_path: Path) -> None:
-    records = data.samples()
+    records = samples()
     listed = tmp_path / "ids.txt"
     listed.write_text("# a frozen list\nimagenet_02_438\n\nimagenet_00_243  # the dog\n")
     assert [r.label for r in select(records, subset=str(listed))] == [438, 243]
@@ -51,16 +54,16 @@ def test_subset_shuffle_and_limit(tmp_path: Path) -> None:
 def test_a_wrong_subset_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "ids.txt").write_text(text)
     with pytest.raises(CamsbenchError, match=sentence):
-        select(data.samples(), subset=str(tmp_path / "ids.txt"))
+        select(samples(), subset=str(tmp_path / "ids.txt"))
 
 
 def test_other_wrong_choices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CamsbenchError, match=r"data\.subset=.*there is no such file"):
-        select(data.samples(), subset=str(tmp_path / "none.txt"))
+        select(samples(), subset=str(tmp_path / "none.txt"))
     with pytest.raises(CamsbenchError, match=r"data\.limit=0"):
-        select(data.samples(), limit=0)
+        select(samples(), limit=0)
     with pytest.raises(CamsbenchError, match=r"label 559 of image imagenet_01_559 is outside the 500 classes of small"):
-        data.check_labels(data.samples(), 500, "small")
+        check_labels(samples(), 500, "small")
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (224, 224), (300, 1001)])
@@ -89,7 +92,7 @@ def test_boxes_outside_the_crop_are_dropped() -> None:
 def test_preprocessing_is_torchvision_s() -> None:
     from torchvision.models import VGG16_Weights
 
-    record = data.samples()[0]
+    record = samples()[0]
     preprocess = Preprocess(256, 224, "bilinear", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     pixels = read(record, preprocess).pixels
     assert pixels is not None
@@ -110,7 +113,7 @@ def test_other_colour_modes_are_read(tmp_path: Path, mode: str, sample_paths: li
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_one_bad_image_does_not_stop_a_batch(tmp_path: Path, workers: int) -> None:
-    records = data.samples()[:3]
+    records = samples()[:3]
     whole = Path(str(records[1].source)).read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -131,7 +134,7 @@ def test_threads_read_a_few_batches_ahead_and_no_more(monkeypatch: pytest.Monkey
         return plain(record, preprocess)
 
     monkeypatch.setattr(loader, "read", watched)
-    records = data.samples()[:8]
+    records = samples()[:8]
     made = batches(records, [[place] for place in range(8)], PREPROCESS, 2, pin=False)
     assert next(made).places == [0]
     made.close()  # type: ignore[attr-defined] # a run that ends early

@@ -11,10 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from camsbench import data, draws
-from camsbench.data import Record
+from camsbench.data import draws
+from camsbench.data.classes import validation_id
+from camsbench.data.embedded import samples
+from camsbench.data.record import Record
+from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
-from camsbench.selection import select
 from camsbench.spread import spread
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def validation() -> list[Record]:
     """Records of all validation images; none is opened here."""
-    return [Record(draws.image_id(number), Path(), 0) for number in range(1, draws.VALIDATION + 1)]
+    return [Record(validation_id(number), Path(), 0) for number in range(1, draws.VALIDATION + 1)]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_a_wrong_choice_is_refused(options: dict[str, Any], sentence: str, valid
 
 def test_other_images_are_refused() -> None:
     with pytest.raises(CamsbenchError, match="this data has none of them; use data=ilsvrc2012"):
-        select(data.samples(), draw=0)
+        select(samples(), draw=0)
 
 
 def test_missing_images_are_named(validation: list[Record]) -> None:

@@ -15,17 +15,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from camsbench import CamsbenchError, engine, scoring
+from camsbench import CamsbenchError, engine
 from camsbench.config import compose_config
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, Metric, explain
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.saliency import SaliencyRule
 from camsbench.cost import counted
 from camsbench.engine import OneShape, check_compile, copies_dtype
-from camsbench.explained import Explained, Metric, explain
-from camsbench.maps import SaliencyRule
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.substrate import SUBSTRATES, substrate
-from camsbench.microbatch import MicroBatch
 from camsbench.runtime import prepare
 from camsbench.split import TorchSplit, check_range
 

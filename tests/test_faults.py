@@ -19,7 +19,7 @@ from torchvision.models import resnet18
 
 from camsbench import CamsbenchError
 from camsbench.config import build
-from camsbench.data import samples
+from camsbench.data.embedded import samples
 from camsbench.job import Job
 from camsbench.split import TorchSplit
 from camsbench.status import status

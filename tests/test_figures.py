@@ -13,7 +13,7 @@ from PIL import Image
 
 from camsbench import CamsbenchError
 from camsbench.config import CONF, compose_config
-from camsbench.loader import Picture
+from camsbench.data.loader import Picture
 from camsbench.report import figures
 from camsbench.report.curves import Curves
 from camsbench.report.figures import Gallery

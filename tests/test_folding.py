@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, fx, nn
 
 import camsbench
-from camsbench import CamsbenchError, cut, scoring
+from camsbench import CamsbenchError, cut
+from camsbench.core import scoring
+from camsbench.core.preprocess import Preprocess
 from camsbench.cost import counted
 from camsbench.folding import folded
-from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit
 from camsbench.weights import weight_hash
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from camsbench import CamsbenchError, check, data
+from camsbench import CamsbenchError, check
 from camsbench.config import compose_config
-from camsbench.labelcheck import Agreement, agreement
-from camsbench.loader import Picture, read
-from camsbench.preprocess import Preprocess
-from camsbench.record import Record
+from camsbench.core.preprocess import Preprocess
+from camsbench.data.checks import Agreement, agreement
+from camsbench.data.classes import wnids
+from camsbench.data.embedded import samples
+from camsbench.data.loader import Picture, read
+from camsbench.data.record import Record
 from camsbench.session import execute
-from camsbench.sources.classes import wnids
 from camsbench.split import TorchSplit
 
 WNIDS = sorted(wnids(), key=lambda wnid: wnids()[wnid])
@@ -30,7 +31,7 @@ FAST = [
 
 def folders(root: Path, shift: int = 0) -> Path:
     """The sample images in folders by wnid; with a shift, in those of other classes."""
-    for record in data.samples():
+    for record in samples():
         link = root / WNIDS[(record.label + shift) % 1000] / f"{record.image_id}.jpg"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(str(record.source))
@@ -38,10 +39,10 @@ def folders(root: Path, shift: int = 0) -> Path:
 
 
 def test_the_network_agrees_with_labels_in_order(lite0: TorchSplit) -> None:
-    found = agreement(lite0, data.samples(), 100, 75.1)
+    found = agreement(lite0, samples(), 100, 75.1)
     assert (found.right, found.images) == (18, 20)
     assert found.sentence() == "top-1 90.0 % on 20 images, published 75.1 %: the labels are in order"
-    shifted = [replace(record, label=(record.label + 1) % 1000) for record in data.samples()]
+    shifted = [replace(record, label=(record.label + 1) % 1000) for record in samples()]
     wrong = agreement(lite0, shifted, 100, 75.1)
     assert wrong.wrong
     assert wrong.right == 0
@@ -55,8 +56,8 @@ def test_images_are_spread_over_the_data(lite0: TorchSplit, monkeypatch: pytest.
         seen.append(record.image_id)
         return read(record, preprocess)
 
-    monkeypatch.setattr("camsbench.loader.read", watched)
-    records = data.samples()
+    monkeypatch.setattr("camsbench.data.loader.read", watched)
+    records = samples()
     assert agreement(lite0, records, 4, None).images == 4
     assert seen == [records[place].image_id for place in (0, 5, 10, 15)]
 

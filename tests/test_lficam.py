@@ -18,11 +18,12 @@ from sklearn.datasets import load_digits, load_sample_image
 from torch import Tensor, nn
 
 import camsbench
-from camsbench import CamsbenchError, scoring
+from camsbench import CamsbenchError
+from camsbench.core import scoring
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.preprocess import Preprocess
 from camsbench.lficam import FeatureImportance, LFINetwork, around, restore, train_epoch
 from camsbench.methods.lficam import LFICAM
-from camsbench.microbatch import MicroBatch
-from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit, cut
 from camsbench.weights import weight_hash
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from camsbench.maps import SaliencyRule, normalise
+from camsbench.core.saliency import SaliencyRule, normalise
 
 
 def test_min_max_has_no_epsilon() -> None:

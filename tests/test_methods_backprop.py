@@ -19,8 +19,13 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 import camsbench
-from camsbench import CamsbenchError, scoring
-from camsbench.maps import normalise
+from camsbench import CamsbenchError
+from camsbench.core import scoring
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.noise import normal, stream_seeds
+from camsbench.core.preprocess import Preprocess
+from camsbench.core.saliency import normalise
+from camsbench.core.types import Explainer, Forward
 from camsbench.methods.deconvolution import Deconvolution
 from camsbench.methods.deeplift import DeepLIFT
 from camsbench.methods.fullgrad import FullGrad, full_gradient
@@ -32,11 +37,7 @@ from camsbench.methods.relevance import RelevanceRules
 from camsbench.methods.relevancecam import RelevanceCAM
 from camsbench.methods.rules import Rules
 from camsbench.methods.smoothgrad import SmoothGrad
-from camsbench.microbatch import MicroBatch
-from camsbench.noise import normal, stream_seeds
-from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Explainer, Forward
 
 TARGET = torch.tensor([243, 559, 438])
 C0 = torch.tensor([[1.0, 2], [3, 4]])  # the channels of tiny_x; A0 = C0 and A1 = 2·C1

@@ -20,8 +20,12 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputReST, Classifie
 from sklearn.decomposition import KernelPCA
 from torch import Tensor, nn
 
-from camsbench import CamsbenchError, scoring
-from camsbench.maps import normalise
+from camsbench import CamsbenchError
+from camsbench.core import scoring
+from camsbench.core.noise import stream_seeds
+from camsbench.core.preprocess import Preprocess
+from camsbench.core.saliency import normalise
+from camsbench.core.types import Explainer, Forward
 from camsbench.methods import components, kpcacam
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.cam import CAM
@@ -40,10 +44,7 @@ from camsbench.methods.randomcam import RandomCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.shapleycam import ShapleyCAM
 from camsbench.methods.xgradcam import XGradCAM
-from camsbench.noise import stream_seeds
-from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Explainer, Forward
 
 A0 = torch.tensor([[1.0, 2], [3, 4]])
 A1 = torch.tensor([[0.0, 2], [0, 2]])

@@ -13,9 +13,9 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.microbatch import MicroBatch
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.types import Forward, Split
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Forward, Split
 from camsbench.weights import weight_hash
 
 

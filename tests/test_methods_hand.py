@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench import scoring
+from camsbench.core import scoring
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.noise import normal, stream_seeds
+from camsbench.core.types import Explainer, Forward
 from camsbench.methods.abscam import AbsCAM, AbsCAMInit
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.gradcampp import GradCAMpp
@@ -22,10 +25,7 @@ from camsbench.methods.groupcam import GroupCAM
 from camsbench.methods.reciprocam import ReciproCAM, spatial_masks
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
-from camsbench.microbatch import MicroBatch
-from camsbench.noise import normal, stream_seeds
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Forward
 
 A0 = torch.tensor([[1.0, 2], [3, 4]])
 A1 = torch.tensor([[0.0, 2], [0, 2]])

@@ -18,17 +18,18 @@ from parity import Parity
 from scipy import ndimage
 from torch import Tensor, nn
 
-from camsbench import CamsbenchError, scoring
-from camsbench.blur import gaussian_blur
-from camsbench.inpaint import TeleaInpainter
-from camsbench.maps import upsample
+from camsbench import CamsbenchError
+from camsbench.core import scoring
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.noise import stream_seeds
+from camsbench.core.saliency import upsample
+from camsbench.core.types import Forward
+from camsbench.methods.blur import gaussian_blur
 from camsbench.methods.extremal_perturbation import ExtremalPerturbation, SmoothMasks, blend
 from camsbench.methods.generative_perturbation import GenerativePerturbation, windows
+from camsbench.methods.inpaint import TeleaInpainter
 from camsbench.methods.meaningful_perturbation import MeaningfulPerturbation, offsets, shifted, total_variation
-from camsbench.microbatch import MicroBatch
-from camsbench.noise import stream_seeds
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Forward
 
 SIDE = 64
 

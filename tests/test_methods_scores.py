@@ -25,9 +25,12 @@ from torchcam import methods as torchcam
 from torchvision.transforms.v2.functional import gaussian_blur
 
 import camsbench
-from camsbench import scoring
 from camsbench.config import compose_config, explainers
-from camsbench.maps import normalise
+from camsbench.core import scoring
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.noise import normal, normal_at, stream_seeds
+from camsbench.core.saliency import normalise
+from camsbench.core.types import Explainer, Forward
 from camsbench.methods.abscam import AbsCAMInit
 from camsbench.methods.abscam_readings import (
     AbsCAMChanGlobal,
@@ -48,10 +51,7 @@ from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
 from camsbench.methods.smoothgradcampp_variants import TorchCAMSmoothGradCAMpp, VendoredSmoothGradCAMpp
 from camsbench.methods.sscam import SSCAM
-from camsbench.microbatch import MicroBatch
-from camsbench.noise import normal, normal_at, stream_seeds
 from camsbench.split import TorchSplit, cut
-from camsbench.types import Explainer, Forward
 
 A0 = torch.tensor([[1.0, 2], [3, 4]])
 A1 = torch.tensor([[0.0, 2], [0, 2]])

@@ -13,17 +13,17 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from camsbench import scoring
 from camsbench.config import compose_config, measures
-from camsbench.explained import Explained, explain
-from camsbench.maps import SaliencyRule
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, explain
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Forward, Split
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity, correlation, harmonic
 from camsbench.metrics.curves import Curve, Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
 from camsbench.metrics.ranking import pixel_rank
 from camsbench.metrics.substrate import rise_kernel, substrate
 from camsbench.split import TorchSplit
-from camsbench.types import Forward, Split
 
 C0, C1 = [1.0, 2, 3, 4], [0.0, 1, 0, 1]
 

@@ -24,10 +24,11 @@ from torch import Tensor
 from torchcam.methods import GradCAM as TorchCamGradCAM
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
-from camsbench import scoring
 from camsbench.config import compose_config, measures
-from camsbench.explained import Explained, explain
-from camsbench.maps import SaliencyRule
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, explain
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Explainer, Forward, Split
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity, harmonic
@@ -35,7 +36,6 @@ from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
 from camsbench.metrics.substrate import substrate
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Forward, Split
 
 pytestmark = pytest.mark.parity
 POPPI = SaliencyRule("normalise_then_upsample")

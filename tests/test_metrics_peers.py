@@ -21,22 +21,22 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import Tensor
 
-from camsbench import scoring
 from camsbench.config import compose_config, measures
-from camsbench.explained import Explained, Metric, explain, measure
-from camsbench.imputation import TOLERANCE, impute_linearly
-from camsbench.maps import SaliencyRule
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, Metric, explain, measure
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.noise import stream_seeds
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Explainer, Forward, Split
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.rise import RISE
+from camsbench.metrics.imputation import TOLERANCE, impute_linearly
 from camsbench.metrics.infidelity import Infidelity, infidelity
 from camsbench.metrics.ranking import pixel_rank
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness
-from camsbench.microbatch import MicroBatch
-from camsbench.noise import stream_seeds
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Forward, Split
 
 TARGET = [243, 559, 438]
 NUMPY_2 = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # grad-cam's imputer

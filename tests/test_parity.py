@@ -17,12 +17,12 @@ from torch import Tensor
 from torchcam.methods import GradCAM as TorchCamGradCAM
 from torchcam.methods import GradCAMpp as TorchCamGradCAMpp
 
-from camsbench import scoring
-from camsbench.maps import normalise, upsample
+from camsbench.core import scoring
+from camsbench.core.saliency import normalise, upsample
+from camsbench.core.types import Explainer
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.gradcampp import GradCAMpp
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer
 
 pytestmark = pytest.mark.parity
 TARGET = [243, 559, 438]

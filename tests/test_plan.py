@@ -12,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 import camsbench
-from camsbench import scoring
 from camsbench.config import compose_config, explainers, measures, saliency_rule
 from camsbench.controls import with_controls
+from camsbench.core import scoring
+from camsbench.core.explained import explain
+from camsbench.core.microbatch import Rehearsal, in_micro_batches
 from camsbench.cost import Passes, counted
 from camsbench.errors import CamsbenchError
-from camsbench.explained import explain
-from camsbench.microbatch import Rehearsal, in_micro_batches
 from camsbench.plan import main, rates
 from camsbench.planning import images as counting
 from camsbench.planning.count import BASE, EXPLAIN, Line, plan

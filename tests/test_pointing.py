@@ -13,17 +13,18 @@ import torch
 from torch import Tensor
 
 import camsbench
-from camsbench import CamsbenchError, scoring
-from camsbench.boxes import Boxes, inside
+from camsbench import CamsbenchError
 from camsbench.config import build, compose_config, measures
-from camsbench.explained import Explained, Metric
-from camsbench.maps import SaliencyRule
+from camsbench.core import scoring
+from camsbench.core.boxes import Boxes, inside
+from camsbench.core.explained import Explained, Metric
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Forward, Split
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.session import execute
 from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 from camsbench.tables.class_average import class_average
-from camsbench.types import Forward, Split
 
 
 @dataclass(frozen=True)

@@ -28,18 +28,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from camsbench import scoring
 from camsbench.config import compose_config, measures
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, explain
+from camsbench.core.preprocess import Preprocess
+from camsbench.core.saliency import SaliencyRule, upsample
+from camsbench.core.types import Forward, Split
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Explained, explain
-from camsbench.maps import SaliencyRule, upsample
 from camsbench.metrics.curves import Curve
 from camsbench.metrics.ranking import cell_rank
-from camsbench.preprocess import Preprocess
 from camsbench.session import execute
 from camsbench.split import TorchSplit, cut
 from camsbench.store import RunFolder
-from camsbench.types import Forward, Split
 
 MASKED = ("drop", "increase", "coherency", "complexity", "adcc")
 ALL = ("drop", "increase", "insertion", "deletion", "coherency", "complexity", "adcc")

@@ -20,7 +20,7 @@ from torch import Tensor
 import camsbench
 from camsbench import CamsbenchError
 from camsbench.config import compose_config
-from camsbench.maps import normalise
+from camsbench.core.saliency import normalise
 from camsbench.session import Outcome, execute
 from camsbench.split import TorchSplit
 from camsbench.store import RunFolder

@@ -15,10 +15,12 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 import camsbench
-from camsbench import CamsbenchError, randomise, scoring
+from camsbench import CamsbenchError, randomise
 from camsbench.config import build, compose_config
-from camsbench.explained import Explained, explain
-from camsbench.maps import SaliencyRule
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, explain
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Explainer, Forward, Split
 from camsbench.methods.cam import CAM
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.randomcam import RandomCAM
@@ -27,7 +29,6 @@ from camsbench.randomise import layers_of, randomised
 from camsbench.session import execute
 from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
-from camsbench.types import Explainer, Forward, Split
 
 FEW = ("classifier", "conv_head", "blocks.6")
 MEASURES = ("spearman", "abs_spearman", "ssim", "hog")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from camsbench import CamsbenchError
-from camsbench.microbatch import MicroBatch, in_micro_batches
-from camsbench.scoring import forward, head_gradient, plain, score_features, score_inputs, short_cuts
+from camsbench.core.microbatch import MicroBatch, in_micro_batches
+from camsbench.core.scoring import forward, head_gradient, plain, score_features, score_inputs, short_cuts
 from camsbench.split import TorchSplit
 
 

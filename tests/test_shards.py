@@ -14,9 +14,9 @@ from faults import OPTIONS, begin, parts, rows_of, run, same_rows, until
 
 from camsbench import CamsbenchError
 from camsbench.blocks import blocks, plan_hash
+from camsbench.data.record import Record
 from camsbench.locks import hold, in_use
 from camsbench.pending import Pending, Task
-from camsbench.record import Record
 from camsbench.shard import Shard
 from camsbench.status import main, status
 

@@ -9,18 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camsbench import cut, scoring
+from camsbench import cut
+from camsbench.core import scoring
+from camsbench.core.heads import linear_head
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.types import Explainer, Forward
 from camsbench.cost import counted
-from camsbench.heads import linear_head
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.cam import CAM
 from camsbench.methods.channelwise import alike, has_range
 from camsbench.methods.iscam import ISCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.scorecam import ScoreCAM
-from camsbench.microbatch import MicroBatch
 from camsbench.split import TorchSplit
-from camsbench.types import Explainer, Forward
 
 RECIPROCAMS = [ReciproCAM(mask, score) for mask in ("cell", "gaussian") for score in ("softmax", "logit")]
 

@@ -21,18 +21,18 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.io import savemat
 
-from camsbench import CamsbenchError, sources
+from camsbench import CamsbenchError
 from camsbench.config import compose_config, images_of, measures, with_boxes
-from camsbench.loader import batches, read
-from camsbench.preprocess import Preprocess
-from camsbench.record import Record
-from camsbench.sources import boxes, shards, tars
-from camsbench.sources.classes import official, wnids
+from camsbench.core.preprocess import Preprocess
+from camsbench.data import boxes, imagenet, shards, tars
+from camsbench.data.classes import validation_id, wnids
+from camsbench.data.loader import batches, read
+from camsbench.data.record import Record
 
 PREPROCESS = Preprocess(resize=64, crop=56, interpolation="bilinear", mean=[0.5] * 3, std=[0.25] * 3)
 LABELS = [65, 970, 230]  # of the true first three validation images
 WNID = {index: wnid for wnid, index in wnids().items()}
-IDS = [official(number) for number in (1, 2, 3)]
+IDS = [validation_id(number) for number in (1, 2, 3)]
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +179,7 @@ def test_every_layout_gives_the_same_images(
     make: Callable[[Path, list[bytes]], None], root: Path, pictures: list[bytes], sample_paths: list[Path]
 ) -> None:
     make(root, pictures)
-    found = sources.find(str(root))
+    found = imagenet.find(str(root))
     assert found.layout == LAYOUTS[make]
     by_id = {record.image_id: record for record in found.records}
     assert {one: by_id[one].label for one in IDS} == dict(zip(IDS, LABELS, strict=True))
@@ -189,7 +189,7 @@ def test_every_layout_gives_the_same_images(
         assert mine.pixels is not None
         assert plain.pixels is not None
         assert mine.pixels.equal(plain.pixels)
-    named = sources.ilsvrc2012(str(root), layout=LAYOUTS[make])
+    named = imagenet.ilsvrc2012(str(root), layout=LAYOUTS[make])
     assert named == found.records
     (batch,) = batches(found.records, [[0, 1, 2]], PREPROCESS, 2, pin=False)  # threads share an archive
     assert batch.places == [0, 1, 2]
@@ -208,25 +208,25 @@ def test_images_and_labels_may_lie_apart(tmp_path: Path, root: Path, pictures: l
     )
     assert [(record.image_id, record.label) for record in made] == list(zip(IDS, LABELS, strict=True))
     with pytest.raises(CamsbenchError, match=r"its images have no labels: put LOC_val_solution.csv.*data\.labels=FILE"):
-        sources.find(str(root))
+        imagenet.find(str(root))
     with pytest.raises(CamsbenchError, match=r"data\.labels=.*this is a folder"):
-        sources.find(str(root), labels=str(tmp_path))
+        imagenet.find(str(root), labels=str(tmp_path))
 
 
 def test_a_tar_or_a_shard_alone(root: Path, pictures: list[bytes]) -> None:
     unopened(root, pictures)
-    assert [r.image_id for r in sources.ilsvrc2012(str(root / "ILSVRC2012_img_val.tar"))] == IDS
+    assert [r.image_id for r in imagenet.ilsvrc2012(str(root / "ILSVRC2012_img_val.tar"))] == IDS
     parquet(root, pictures)
-    assert [r.label for r in sources.ilsvrc2012(str(root / "data/validation-00001-of-00002.parquet"))] == [230]
+    assert [r.label for r in imagenet.ilsvrc2012(str(root / "data/validation-00001-of-00002.parquet"))] == [230]
     put(root, "val.zip", b"PK")
     with pytest.raises(CamsbenchError, match=r"val\.zip: this is a file, and no \.tar and no \.parquet"):
-        sources.find(str(root / "val.zip"))
+        imagenet.find(str(root / "val.zip"))
 
 
 def test_a_missing_image_of_a_table_is_a_row_with_its_error(root: Path, pictures: list[bytes]) -> None:
     kaggle(root, pictures)
     (root / f"ILSVRC/Data/CLS-LOC/val/{IDS[1]}.JPEG").unlink()
-    records = sources.ilsvrc2012(str(root))
+    records = imagenet.ilsvrc2012(str(root))
     assert len(records) == 3
     assert read(records[1], PREPROCESS).error == (
         f"cannot read {IDS[1]}.JPEG: FileNotFoundError: [Errno 2] No such file or directory: '{IDS[1]}.JPEG'"
@@ -237,13 +237,13 @@ def test_what_lies_beside_labelled_folders_is_not_read(root: Path, pictures: lis
     wnid_folders(root, pictures)
     put(root, "val/labels.txt", "tench, Tinca tinca\ngoldfish\n")
     put(root, "LOC_val_solution.csv", "cut off")
-    assert len(sources.ilsvrc2012(str(root))) == 3
+    assert len(imagenet.ilsvrc2012(str(root))) == 3
 
 
 def test_one_name_in_two_folders_is_told_apart(root: Path, pictures: list[bytes]) -> None:
     for label in LABELS[:2]:
         put(root, f"{WNID[label]}/photo.jpg", pictures[0])
-    ids = [record.image_id for record in sources.ilsvrc2012(str(root))]
+    ids = [record.image_id for record in imagenet.ilsvrc2012(str(root))]
     assert ids == [f"{WNID[65]}/photo", f"{WNID[970]}/photo"]
 
 
@@ -251,15 +251,15 @@ def test_the_table_of_contents_of_a_tar_is_kept_until_the_tar_changes(
     root: Path, pictures: list[bytes], own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unopened(root, pictures)
-    first = sources.ilsvrc2012(str(root))
+    first = imagenet.ilsvrc2012(str(root))
     assert len(list((own_cache / "camsbench" / "tars").iterdir())) == 1
     tars._contents.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(tarfile, "open", lambda **_: pytest.fail("read again"))
-        assert sources.ilsvrc2012(str(root)) == first
+        assert imagenet.ilsvrc2012(str(root)) == first
     tars._contents.cache_clear()
     put(root, "ILSVRC2012_img_val.tar", tar({f"{IDS[2]}.JPEG": pictures[1]}))
-    (only,) = sources.ilsvrc2012(str(root))
+    (only,) = imagenet.ilsvrc2012(str(root))
     assert only.source.open("rb").read() == pictures[1]
 
 
@@ -276,7 +276,7 @@ def test_a_wrong_tar_is_one_sentence(root: Path, content: bytes, says: str) -> N
     put(root, "ILSVRC2012_img_val.tar", content)
     put(root, "LOC_val_solution.csv", solution())
     with pytest.raises(CamsbenchError, match=says):
-        sources.find(str(root))
+        imagenet.find(str(root))
 
 
 @pytest.mark.parametrize(
@@ -290,17 +290,17 @@ def test_a_wrong_tar_is_one_sentence(root: Path, content: bytes, says: str) -> N
 def test_a_sample_without_its_class_is_one_sentence(root: Path, members: dict[str, bytes | str], says: str) -> None:
     put(root, "val-0.tar", tar(members))
     with pytest.raises(CamsbenchError, match=says):
-        sources.find(str(root))
+        imagenet.find(str(root))
 
 
 def test_shards_without_labels_are_refused(root: Path, pictures: list[bytes]) -> None:
     row = {"image": {"bytes": pictures[0], "path": "a.jpg"}, "label": -1}
     pq.write_table(pa.Table.from_pylist([row]), root / "test-0.parquet")
     with pytest.raises(CamsbenchError, match=r"a\.jpg has no label; give the validation split"):
-        sources.find(str(root))
+        imagenet.find(str(root))
     pq.write_table(pa.table({"x": [1]}), root / "test-0.parquet")
     with pytest.raises(CamsbenchError, match="no parquet shard with the columns image"):
-        sources.find(str(root))
+        imagenet.find(str(root))
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_broken_table_is_one_sentence(root: Path, name: str, text: str, says: 
     put(root, name, text)
     put(root, "a.JPEG", b"")
     with pytest.raises(CamsbenchError, match=says):
-        sources.find(str(root))
+        imagenet.find(str(root))
 
 
 def test_truth_without_its_meaning_is_refused(root: Path) -> None:
@@ -327,36 +327,36 @@ def test_truth_without_its_meaning_is_refused(root: Path) -> None:
     put(root, "ILSVRC2012_validation_ground_truth.txt", b"7\n")
     put(root, "meta.mat", made["meta.mat"])
     with pytest.raises(CamsbenchError, match=r"line 1 is '7', no class of meta\.mat"):
-        sources.find(str(root))
+        imagenet.find(str(root))
     put(root, "meta.mat", b"nothing")
     with pytest.raises(CamsbenchError, match=r"meta\.mat is not the devkit's"):
-        sources.find(str(root))
+        imagenet.find(str(root))
 
 
 def test_a_table_without_its_images_is_refused(root: Path) -> None:
     put(root, "LOC_val_solution.csv", solution())
     with pytest.raises(CamsbenchError, match=rf"has labels, but {IDS[0]}\.JPEG and the images after it are in none of"):
-        sources.find(str(root))
+        imagenet.find(str(root))
 
 
 def test_missing_and_unknown_roots_are_refused(root: Path, pictures: list[bytes]) -> None:
     with pytest.raises(CamsbenchError, match=r"data\.root=.*nowhere: there is no such folder"):
-        sources.find(str(root / "nowhere"))
+        imagenet.find(str(root / "nowhere"))
     with pytest.raises(CamsbenchError, match=r"neither folders named by wnid.*LOC_val_solution\.csv"):
-        sources.find(str(root))
+        imagenet.find(str(root))
     with pytest.raises(CamsbenchError, match=r"data\.layout=zip: choose auto or one of wnid, index"):
-        sources.find(str(root), layout="zip")
+        imagenet.find(str(root), layout="zip")
     with pytest.raises(CamsbenchError, match=r"nothing of the layout parquet was found"):
-        sources.find(str(root), layout="parquet")
+        imagenet.find(str(root), layout="parquet")
     wnid_folders(root, pictures)
     put(root, "val/n99999999/a.jpg", b"")
     with pytest.raises(CamsbenchError, match=r"n99999999: .*no wnid|n99999999 is no wnid"):
-        sources.find(str(root))
+        imagenet.find(str(root))
     put(root / "numbers", "1000/a.jpg", b"")
     with pytest.raises(CamsbenchError, match="1000 is no class from 0 to 999"):
-        sources.find(str(root / "numbers"))
+        imagenet.find(str(root / "numbers"))
     with pytest.raises(CamsbenchError, match=r"data\.root=nothing://x: .*pip install 'camsbench\[remote\]'"):
-        sources.find("nothing://x")
+        imagenet.find("nothing://x")
 
 
 BOX = "<xmin>10</xmin><ymin>20</ymin><xmax>110</xmax><ymax>220</ymax>"
@@ -381,7 +381,7 @@ def test_boxes_from_xml(place: str, tmp_path: Path, root: Path, pictures: list[b
     named = [] if "ILSVRC" in place else [f"data.boxes={top / place}"]
     found = boxes_of(root, *named)
     assert sorted(found) == [(), ((10, 20, 110, 220),), ((10, 20, 110, 220),)]
-    assert read(replace(sources.ilsvrc2012(str(root))[0], boxes=TWO), PREPROCESS).boxes  # pixels of the picture
+    assert read(replace(imagenet.ilsvrc2012(str(root))[0], boxes=TWO), PREPROCESS).boxes  # pixels of the picture
 
 
 def test_boxes_from_kaggle_come_with_the_labels_or_alone(root: Path, pictures: list[bytes]) -> None:
@@ -391,7 +391,7 @@ def test_boxes_from_kaggle_come_with_the_labels_or_alone(root: Path, pictures: l
     two_columns(root, pictures)
     for path in (root / "ILSVRC/Data/CLS-LOC/val").iterdir():
         path.unlink()
-    assert [r.boxes for r in sources.ilsvrc2012(str(root), labels=str(root / "val.txt"))] == [()] * 3
+    assert [r.boxes for r in imagenet.ilsvrc2012(str(root), labels=str(root / "val.txt"))] == [()] * 3
     assert boxes_of(root, f"data.labels={root}/val.txt") == [TWO] * 3
     with pytest.raises(CamsbenchError, match=r"needs boxes, and none of the 3 images has one: use data that has them"):
         boxes_of(root, f"data.labels={root}/val.txt", "data.boxes=null")
@@ -466,12 +466,12 @@ def test_images_behind_a_url(
     make: Callable[[Path, list[bytes]], None], root: Path, pictures: list[bytes], served: str
 ) -> None:
     make(root, pictures)
-    found, here = sources.find(served), sources.find(str(root))
+    found, here = imagenet.find(served), imagenet.find(str(root))
     assert [(r.image_id, r.label) for r in found.records] == [(r.image_id, r.label) for r in here.records]
     for there, local in zip(found.records, here.records, strict=True):
         assert there.source.open("rb").read() == local.source.open("rb").read()
     with pytest.raises(CamsbenchError, match="there is no such folder"):
-        sources.find(f"{served}/nowhere/at/all.tar")
+        imagenet.find(f"{served}/nowhere/at/all.tar")
 
 
 def test_the_table_of_a_solution_is_the_one_of_the_csv(root: Path, pictures: list[bytes]) -> None:
@@ -480,4 +480,4 @@ def test_the_table_of_a_solution_is_the_one_of_the_csv(root: Path, pictures: lis
     with (root / "LOC_val_solution.csv").open() as table:
         lines = list(csv.DictReader(table))
     assert [line["ImageId"] for line in lines] == IDS[::-1]
-    assert [r.image_id for r in sources.ilsvrc2012(str(root))] == IDS
+    assert [r.image_id for r in imagenet.ilsvrc2012(str(root))] == IDS

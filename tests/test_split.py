@@ -14,7 +14,7 @@ from torch import nn
 import camsbench
 from camsbench import CamsbenchError, cut, models
 from camsbench.config import CONF
-from camsbench.preprocess import Preprocess
+from camsbench.core.preprocess import Preprocess
 from camsbench.weights import ModelSpec, weight_hash
 
 NAMED = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in {"timm", "torchvision"})

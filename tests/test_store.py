@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from camsbench.columns import CURVE
-from camsbench.data import Record
+from camsbench.data.record import Record
 from camsbench.store import RunFolder
 
 HEAD = {"model": "m", "layer": "l", "method": "gradcam", "protocol": "rise@1", "seed": 0}

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from camsbench import scoring
 from camsbench.config import compose_config
+from camsbench.core import scoring
+from camsbench.core.explained import explain
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Forward, Split
 from camsbench.cost import counted
-from camsbench.explained import explain
-from camsbench.maps import SaliencyRule
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.metrics.time import Time
 from camsbench.session import execute
 from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
-from camsbench.types import Forward, Split
 
 
 @dataclass

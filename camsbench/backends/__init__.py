@@ -20,7 +20,7 @@ PROVIDES = {"torch": frozenset({"gradient", "modules"})}
 
 
 def provides(backend: str) -> frozenset[str]:
-    """What a backend's splits can do beside their three calls (see ``camsbench.types.Split``)."""
+    """What a backend's splits can do beside their three calls (see ``camsbench.core.types.Split``)."""
     return PROVIDES.get(backend, frozenset())
 
 

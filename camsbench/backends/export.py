@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from camsbench.cache import user_cache
+from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
+from camsbench.files import user_cache
 from camsbench.split import TorchSplit
-from camsbench.types import Split
 
 LAYOUT = 1  # raise it when what is exported changes
 TOLERANCE = 1e-4  # of the largest value: other kernels round otherwise, by about 1e-6

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from camsbench.microbatch import MicroBatch
-from camsbench.preprocess import Preprocess
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.preprocess import Preprocess
 from camsbench.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
@@ -26,7 +26,7 @@ class Compile(Protocol):
 
 @dataclass(frozen=True)
 class ExportedSplit:
-    """A classifier cut at ``layer`` (see ``camsbench.types.Split``) that runs without PyTorch, so without gradients."""
+    """A classifier cut at ``layer`` (``camsbench.core.types.Split``) that runs without PyTorch: without gradients."""
 
     name: str
     layer: str

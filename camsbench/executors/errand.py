@@ -13,10 +13,10 @@ import torch
 from omegaconf import OmegaConf
 
 from camsbench.config import build
-from camsbench.data import Record
+from camsbench.data.record import Record
 from camsbench.executors.crew import Said
 from camsbench.job import Job
-from camsbench.report.saved import MapFolder
+from camsbench.kept_maps import MapFolder
 from camsbench.worker import Worker
 
 

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from camsbench.accounting import Closing
 from camsbench.blocks import Block
+from camsbench.executor_options import CREWS
 from camsbench.executors.crew import conduct
 from camsbench.executors.inline import Inline
-from camsbench.executors.options import CREWS
 from camsbench.job import Job
+from camsbench.kept_maps import MapFolder
 from camsbench.progress import Progress
-from camsbench.report.saved import MapFolder
 from camsbench.worker import Done
 
 

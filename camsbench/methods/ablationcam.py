@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.closed_forms import channel_drops
-from camsbench.scoring import score_features
-from camsbench.types import About, Forward, Split
+from camsbench.core.closed_forms import channel_drops
+from camsbench.core.scoring import score_features
+from camsbench.core.types import About, Forward, Split
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class AblationCAM:
     """Ablation-CAM (Desai and Ramaswamy 2020): ReLU(Σ_k w_k A_k), w_k = (y − y_k)/y.
 
     y is the target's logit and y_k the same with channel k set to 0: one pass of the head a channel, less the channels
-    that are 0 already, and none where the head has a closed form (``camsbench.closed_forms``). As the formula stands,
+    that are 0 already, and none where the head has a closed form (``core.closed_forms``). As the formula stands,
     the sign of every weight turns when y < 0, so that for a class that the network rules out the map shows what speaks
     against it; where y = 0 the division is left out. grad-cam fills with the minimum − 1e7 instead of 0 unless the
     least activation of the image is exactly 0.

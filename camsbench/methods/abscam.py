@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from camsbench.core.scoring import head_gradient
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.channelwise import masked_scores
-from camsbench.scoring import head_gradient
-from camsbench.types import About, Forward, Split
 
 
 def absolute_weight(split: Split, forward: Forward) -> Tensor:

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench import scoring
-from camsbench.maps import size_of
+from camsbench.core import scoring
+from camsbench.core.saliency import size_of
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.abscam import AbsCAMInit, absolute_weight
 from camsbench.methods.channelwise import masked_scores, masks_of, unit_maps, upsampled_range
 from camsbench.methods.groupcam import GroupCAM
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

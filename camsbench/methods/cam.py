@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench import closed_forms
+from camsbench.core import closed_forms
+from camsbench.core.scoring import head_gradient
+from camsbench.core.types import About, Forward, Split
 from camsbench.errors import CamsbenchError
-from camsbench.scoring import head_gradient
-from camsbench.types import About, Forward, Split
 
 TOLERANCE = 1e-4  # of the largest gradient: rounding stays far below, a head of another kind far above
 

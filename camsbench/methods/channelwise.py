@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.maps import normalise, size_of, upsample
-from camsbench.microbatch import in_micro_batches
-from camsbench.scoring import score_inputs, short_cuts
-from camsbench.types import Forward, Split
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.saliency import normalise, size_of, upsample
+from camsbench.core.scoring import score_inputs, short_cuts
+from camsbench.core.types import Forward, Split
 
 MASKS = ("upsample_then_normalise", "normalise_then_upsample", "align_corners", "as_is")
 """How maps become masks: N(U(M)); U(N(M)); N(U(M)) with U's corners aligned; or U(M) of maps that lie in [0,1]."""

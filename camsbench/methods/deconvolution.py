@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.pixelwise import check_reduction, input_gradient, reduce_channels
 from camsbench.methods.rules import rectifier_rules
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

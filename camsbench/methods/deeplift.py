@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.pixelwise import check_reduction, gradient_of, reduce_channels
 from camsbench.methods.rules import ACTIVATIONS, Function, Rules
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import About, Forward, Split
 
 STILL = 1e-10  # an input that moved less passes the gradient itself, as in captum
 TIE = 1e-5  # two cells of a baseline this close, relative to their value, are as high as each other

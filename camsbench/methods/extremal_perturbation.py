@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.blur import gaussian_blur
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import About, Forward, Split
+from camsbench.methods.blur import gaussian_blur
 from camsbench.methods.learnedmask import mask_gradient
-from camsbench.microbatch import in_micro_batches
-from camsbench.scoring import score_inputs
-from camsbench.types import About, Forward, Split
 
 REWARDS = ("simple", "contrastive")
 COLDNESS = 20  # of the smooth maximum

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.types import About, Forward, Split
+from camsbench.core.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from camsbench.types import About, Forward, Split
+from camsbench.core.types import About, Forward, Split
 
 FORMS = ("raw", "binary")
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import About, Forward, Split
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import About, Forward, Split
 
 WEIGHTS = ("softmax", "mean")
 

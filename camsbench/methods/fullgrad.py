@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.maps import normalise, upsample
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.saliency import normalise, upsample
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.rules import CURVED, RECTIFIERS, Function, Rules
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import About, Forward, Split
 
 RESCALES = ("layer", "channel")
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.inpaint import Inpainter, TeleaInpainter
-from camsbench.scoring import score_inputs
-from camsbench.types import About, Forward, Split
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import About, Forward, Split
+from camsbench.methods.inpaint import Inpainter, TeleaInpainter
 
 
 def windows(side: int, patch: int, stride: int, like: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class GenerativePerturbation:
     Args:
         patch: side of the patch, in pixels.
         stride: distance of patches, in pixels.
-        inpainter: what fills the hole (see ``camsbench.inpaint.Inpainter``).
+        inpainter: what fills the hole (see ``camsbench.methods.inpaint.Inpainter``).
 
     Returns:
         Raw map [B,H,W].

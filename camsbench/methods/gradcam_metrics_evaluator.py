@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from camsbench.maps import normalise, size_of, upsample
-from camsbench.scoring import head_gradient
-from camsbench.types import About, Forward, Split
+from camsbench.core.saliency import normalise, size_of, upsample
+from camsbench.core.scoring import head_gradient
+from camsbench.core.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

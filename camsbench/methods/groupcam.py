@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from camsbench.maps import size_of, upsample
+from camsbench.core.saliency import size_of, upsample
+from camsbench.core.scoring import head_gradient, score_inputs
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.channelwise import has_range, masked_scores, unit_maps
-from camsbench.scoring import head_gradient, score_inputs
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.pixelwise import check_reduction, reduce_channels, weighted_gradient
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from camsbench.maps import size_of
+from camsbench.core.saliency import size_of
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.channelwise import MASKS, masks_of, scored_once
-from camsbench.scoring import score_inputs
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.components import centred_cells, signed
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import About, Forward, Split
 
 KERNELS = ("sigmoid", "rbf", "poly", "linear")
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from camsbench.scoring import head_gradient
-from camsbench.types import About, Forward, Split
+from camsbench.core.scoring import head_gradient
+from camsbench.core.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

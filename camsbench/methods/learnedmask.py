@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import Split
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import Split
 
 Objective = Callable[[Tensor, slice], Tensor]
 """``(mask[m,...], chunk) -> [m]``: the loss of the masks of the images ``chunk`` of the batch."""

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import About, Forward, Split
 from camsbench.errors import CamsbenchError
 from camsbench.lficam import HOW_TO_TRAIN, restore
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

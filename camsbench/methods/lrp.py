@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.pixelwise import check_reduction, gradient_of, reduce_channels
 from camsbench.methods.relevance import RULES, RelevanceRules
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.blur import gaussian_blur
-from camsbench.maps import upsample
+from camsbench.core.saliency import upsample
+from camsbench.core.types import About, Forward, Split
+from camsbench.methods.blur import gaussian_blur
 from camsbench.methods.learnedmask import mask_gradient
-from camsbench.types import About, Forward, Split
 
 
 def total_variation(mask: Tensor, beta: float) -> Tensor:

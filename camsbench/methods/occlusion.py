@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.maps import size_of
-from camsbench.scoring import score_inputs
-from camsbench.types import About, Forward, Split
+from camsbench.core.saliency import size_of
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import About, Forward, Split
 
 
 def windows(length: int, window: int, stride: int, like: Tensor) -> Tensor:

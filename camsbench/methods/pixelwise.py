@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import Forward, Split
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import Forward, Split
 
 REDUCTIONS = ("abs_sum", "abs_max", "sum")
 

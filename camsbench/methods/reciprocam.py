@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.closed_forms import cell_scores
-from camsbench.scoring import score_features
-from camsbench.types import About, Forward, Split
+from camsbench.core.closed_forms import cell_scores
+from camsbench.core.scoring import score_features
+from camsbench.core.types import About, Forward, Split
 
 MASKS = ("cell", "gaussian")
 SCORES = ("softmax", "logit")
@@ -35,7 +35,7 @@ class ReciproCAM:
     """ReciproCAM (Byun and Lee 2024, Eq. 5-7): y_n = score of the head when only cell n of the activations is left.
 
     Behind an average pool, or VGG's max pool, and a linear layer the scores have a closed form, which is taken
-    (``camsbench.closed_forms``); other heads are passed once a cell.
+    (``camsbench.core.closed_forms``); other heads are passed once a cell.
 
     Args:
         mask: ``cell`` keeps A at the one cell, as the paper says; ``gaussian`` spreads it over the 3×3 cells around,

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.relevance import RelevanceRules
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import About, Forward, Split
 
 SEEDS = ("paper", "code")
 

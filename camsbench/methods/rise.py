@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.maps import size_of
-from camsbench.noise import drawn
-from camsbench.scoring import score_inputs
-from camsbench.types import About, Forward, Split
+from camsbench.core.noise import drawn
+from camsbench.core.saliency import size_of
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import About, Forward, Split
 
 
 def interpolation(length: int, s: int, like: Tensor) -> Tensor:

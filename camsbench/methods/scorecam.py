@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.maps import normalise
+from camsbench.core.saliency import normalise
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.channelwise import MASKS, has_range, masked_scores
-from camsbench.scoring import score_inputs
-from camsbench.types import About, Forward, Split
 
 WEIGHTS = ("probability", "softmax_over_channels")
 MAPS = ("raw", "normalised")

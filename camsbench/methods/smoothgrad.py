@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.core.noise import normal
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.pixelwise import check_reduction, reduce_channels, weighted_gradient
-from camsbench.noise import normal
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.microbatch import in_micro_batches
-from camsbench.noise import normal
-from camsbench.scoring import head_gradient
-from camsbench.types import About, Forward, Split
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.noise import normal
+from camsbench.core.scoring import head_gradient
+from camsbench.core.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.maps import normalise
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.noise import normal_at
+from camsbench.core.saliency import normalise
+from camsbench.core.scoring import head_gradient
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
-from camsbench.microbatch import in_micro_batches
-from camsbench.noise import normal_at
-from camsbench.scoring import head_gradient
-from camsbench.types import About, Forward, Split
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from camsbench.maps import size_of
+from camsbench.core.noise import normal_at
+from camsbench.core.saliency import size_of
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import About, Forward, Split
 from camsbench.methods.channelwise import has_range, masks_of
-from camsbench.noise import normal_at
-from camsbench.scoring import score_inputs
-from camsbench.types import About, Forward, Split
 
 NOISES = ("mask", "input")
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.choices import check_choices
-from camsbench.explained import RESOLUTIONS, Explained
-from camsbench.masking import SPACES
+from camsbench.core.explained import RESOLUTIONS, Explained
+from camsbench.core.masking import SPACES
+from camsbench.core.options import check_choices
 from camsbench.metrics.drop import Drop
 
 
@@ -37,7 +37,7 @@ class Coherency:
 
     Args:
         resolution: ``image``: saliencies of the image's size; ``map``: min-maxed raw maps.
-        space: what the mask multiplies, see ``camsbench.masking``.
+        space: what the mask multiplies, see ``camsbench.core.masking``.
     """
 
     resolution: str = "image"

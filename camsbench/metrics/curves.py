@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.choices import check_choices
+from camsbench.core.explained import Explained
+from camsbench.core.options import check_choices
+from camsbench.core.saliency import size_of
+from camsbench.core.scoring import score_inputs, short_cuts
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Explained
-from camsbench.maps import size_of
 from camsbench.metrics.ranking import cell_rank, cells_cover, pixel_rank
 from camsbench.metrics.substrate import SUBSTRATES, bare_probability, substrate_of
-from camsbench.scoring import score_inputs, short_cuts
 
 ORDERS = ("pixels", "cells")
 ROUNDINGS = ("up", "down")

@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.explained import Explained
-from camsbench.maps import size_of
-from camsbench.noise import branch, drawn, normal_at
-from camsbench.scoring import score_inputs
-from camsbench.types import Forward
+from camsbench.core.explained import Explained
+from camsbench.core.noise import branch, drawn, normal_at
+from camsbench.core.saliency import size_of
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import Forward
 
 PERTURBATIONS = ("square", "noisy_baseline", "gaussian")
 

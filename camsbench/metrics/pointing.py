@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.boxes import inside
+from camsbench.core.boxes import inside
+from camsbench.core.explained import Explained
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Explained
 
 
 def object_mask(explained: Explained) -> Tensor:
-    """The pixels [B,H,W] inside an image's boxes (see ``camsbench.boxes.inside``).
+    """The pixels [B,H,W] inside an image's boxes (see ``camsbench.core.boxes.inside``).
 
     Raises:
         CamsbenchError: nobody gave boxes.

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.explained import Explained
-from camsbench.imputation import impute_linearly
+from camsbench.core.explained import Explained
+from camsbench.core.noise import branch, normal_at
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import Forward
+from camsbench.metrics.imputation import impute_linearly
 from camsbench.metrics.ranking import pixel_rank
-from camsbench.noise import branch, normal_at
-from camsbench.scoring import score_inputs
-from camsbench.types import Forward
 
 TIES = ("rank", "threshold")
 
@@ -25,7 +25,7 @@ class ROAD:
 
     ``road_morf`` is the mean over the percentiles of p_c(imputed) − p_c(x) with the most relevant pixels first removed,
     ``road_lerf`` the same with the least relevant first, and ``road`` = (road_lerf − road_morf)/2. All lie in [−1,1].
-    Removed pixels are filled by noisy linear imputation (see ``camsbench.imputation``). Where the paper
+    Removed pixels are filled by noisy linear imputation (see ``camsbench.metrics.imputation``). Where the paper
     reports the accuracy over a data set, this is one image's probability, as in pytorch-grad-cam's ``ROADCombined``;
     that one draws the noise from the global stream, here it is keyed on the image, the order and the percentile.
 

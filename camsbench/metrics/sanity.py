@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench import scoring
-from camsbench.explained import Explained
-from camsbench.maps import size_of
+from camsbench.core import scoring
+from camsbench.core.explained import Explained
+from camsbench.core.saliency import size_of
+from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
 from camsbench.randomise import layers_of, randomised
-from camsbench.similarity import SIMILARITIES, Seen, similarities
 from camsbench.split import TorchSplit
 
 

@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench import scoring
-from camsbench.explained import Explained
-from camsbench.maps import size_of
-from camsbench.noise import branch, drawn
-from camsbench.types import Forward
+from camsbench.core import scoring
+from camsbench.core.explained import Explained
+from camsbench.core.noise import branch, drawn
+from camsbench.core.saliency import size_of
+from camsbench.core.types import Forward
 
 
 @dataclass(frozen=True)

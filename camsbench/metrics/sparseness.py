@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.explained import Explained
+from camsbench.core.explained import Explained
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from camsbench.scoring import score_inputs
-from camsbench.types import Forward, Split
+from camsbench.core.scoring import score_inputs
+from camsbench.core.types import Forward, Split
 
 SUBSTRATES = ("zero", "black", "image_mean", "rise_blur", "gaussian_blur")
 

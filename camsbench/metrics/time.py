@@ -11,10 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench import scoring
-from camsbench.explained import Explained, synchronise
-from camsbench.maps import size_of
-from camsbench.types import Forward
+from camsbench.core import scoring
+from camsbench.core.explained import Explained, synchronise
+from camsbench.core.saliency import size_of
+from camsbench.core.types import Forward
 
 
 @dataclass(frozen=True)

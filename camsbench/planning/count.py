@@ -9,17 +9,17 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
-from camsbench import scoring
 from camsbench.config import explainers, limits_of, measures, saliency_rule
+from camsbench.core import scoring
+from camsbench.core.explained import Metric, explain
+from camsbench.core.fusion import MeanOfLayers
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Explainer, Split
 from camsbench.cost import Passes
-from camsbench.explained import Metric, explain
-from camsbench.fusion import MeanOfLayers
-from camsbench.maps import SaliencyRule
 from camsbench.planning import images
 from camsbench.planning.dry import Tally
 from camsbench.planning.networks import Networks
 from camsbench.speed import Speed
-from camsbench.types import Explainer, Split
 
 BASE = "base pass"
 EXPLAIN = "explain"

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.core.microbatch import Rehearsal
+from camsbench.core.preprocess import Preprocess
 from camsbench.cost import Passes
-from camsbench.microbatch import Rehearsal
-from camsbench.preprocess import Preprocess
 from camsbench.split import TorchSplit
 
 
@@ -49,7 +49,7 @@ class CountedSplit(TorchSplit):
 
 @dataclass(frozen=True)
 class DrySplit:
-    """A split (see ``camsbench.types.Split``) of a real network's shapes that counts the images it is given.
+    """A split (see ``camsbench.core.types.Split``) of a real network's shapes that counts the images it is given.
 
     No activation is constant and every gradient is positive, so that no exact short cut applies: the counts are upper
     bounds. ``modules`` is not provided; what asks for it is counted on the real network.

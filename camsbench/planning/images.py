@@ -6,9 +6,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench import data, draws
 from camsbench.config import SELECTION, images_of
-from camsbench.selection import select
+from camsbench.data import draws
+from camsbench.data.classes import validation_id
+from camsbench.data.record import Record
+from camsbench.data.selection import select
 
 CLASSES = 1000
 
@@ -26,7 +28,7 @@ def count(cfg: DictConfig) -> tuple[int, str | None]:
     if root is not None and Path(root).expanduser().is_dir():
         return len(images_of(node)), None
     numbers = range(1, draws.VALIDATION + 1)
-    whole = [data.Record(draws.image_id(number), Path(), number % CLASSES) for number in numbers]
+    whole = [Record(validation_id(number), Path(), number % CLASSES) for number in numbers]
     selection = OmegaConf.to_container(OmegaConf.masked_copy(node, [key for key in SELECTION if key in node]))
     assert isinstance(selection, dict)
     where = "data.root is not given" if root is None else f"data.root={root} is not on this machine"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camsbench.errors import CamsbenchError
-from camsbench.report.asked import check_maps
+from camsbench.maps_option import check_maps
 from camsbench.report.page import find, write
 
 MAPS = "report.maps="

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from camsbench.classnames import class_name
+from camsbench.data.classes import class_name
+from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
-from camsbench.loader import read
 from camsbench.report.finished import Finished
 from camsbench.report.gallery import blank, overlay, panel
 from camsbench.report.printing import Size, printed

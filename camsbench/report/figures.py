@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
-from camsbench.classnames import class_name
-from camsbench.data import Record
+from camsbench.data.classes import class_name
+from camsbench.data.loader import Picture, read
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.loader import Picture, read
 from camsbench.report.curves import Curves
 from camsbench.report.finished import Finished
 from camsbench.report.gallery import Line, Panel, figure_of, panel

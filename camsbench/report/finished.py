@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config import build
 from camsbench.errors import CamsbenchError
 from camsbench.job import Job
+from camsbench.kept_maps import MapFolder
 from camsbench.pending import Task
-from camsbench.report.saved import MapFolder
 from camsbench.store import RunFolder
 
 Row = dict[Hashable, Any]

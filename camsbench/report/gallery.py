@@ -15,13 +15,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from camsbench.classnames import class_name
-from camsbench.data import Record
-from camsbench.loader import Picture, read
+from camsbench.core.preprocess import Preprocess
+from camsbench.data.classes import class_name
+from camsbench.data.loader import Picture, read
+from camsbench.data.record import Record
+from camsbench.kept_maps import MapFolder
 from camsbench.pending import Task
-from camsbench.preprocess import Preprocess
 from camsbench.report.printing import SCREEN, Size
-from camsbench.report.saved import MapFolder
 
 COLOURS = "inferno"  # readable without colour vision
 OPACITY = 0.6

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.parts import write_text
+from camsbench.files import write_text
 from camsbench.spread import spread_markdown
 from camsbench.summary import Outcome
 from camsbench.tables import pairs

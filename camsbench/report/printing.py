@@ -9,7 +9,7 @@ from textwrap import fill
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from camsbench.parts import publish
+from camsbench.files import publish
 
 PAGE = 7.0  # inches of text across a page of two columns
 WIDEST = 1.6  # inches of a cell, where there are few

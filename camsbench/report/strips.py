@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from camsbench.data import Record
+from camsbench.core.explained import Explained, explain
+from camsbench.data.loader import Picture, read
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.explained import Explained, explain
-from camsbench.loader import Picture, read
 from camsbench.metrics.sanity import Randomisation
+from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
 from camsbench.pending import Task
 from camsbench.report.finished import Finished
 from camsbench.report.gallery import Panel, blank, overlay
 from camsbench.report.printing import printed
-from camsbench.similarity import SIMILARITIES, Seen, similarities
 from camsbench.worker import base_forward
 
 Below = tuple[str, Panel]  # what stands below a map, and the map

@@ -20,14 +20,14 @@ from benching.methods import DEFAULT
 from benching.peers import GivenMap
 from benching.subjects import BACKENDS, Bench, network, on, pictures, targets
 from benching.timing import Contender, Row, Work, measure
-from camsbench import scoring
-from camsbench.explained import explain
-from camsbench.explained import measure as measured
-from camsbench.maps import SaliencyRule
+from camsbench.core import scoring
+from camsbench.core.explained import explain
+from camsbench.core.explained import measure as measured
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Forward, Split
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
 from camsbench.metrics.sparseness import Entropy, Sparseness
-from camsbench.types import Forward, Split
 
 SOFTMAX = partial(torch.softmax, dim=-1)
 

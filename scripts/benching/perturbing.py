@@ -15,8 +15,8 @@ from benching.metrics import base, given, values
 from benching.peers import by_captum, for_captum
 from benching.subjects import Bench, network, on, pictures, targets
 from benching.timing import Contender, Row, measure
-from camsbench.explained import explain
-from camsbench.maps import SaliencyRule
+from camsbench.core.explained import explain
+from camsbench.core.saliency import SaliencyRule
 from camsbench.methods.gradcam import GradCAM
 from camsbench.metrics.infidelity import Infidelity
 from camsbench.metrics.road import ROAD

@@ -16,9 +16,9 @@ from timm.data import ImageNetInfo
 
 from benching.subjects import Bench
 from benching.timing import Contender, Row, measure
-from camsbench import data
 from camsbench.accounting import Account
 from camsbench.config import build, compose_config
+from camsbench.data.embedded import samples
 from camsbench.runner import run
 from camsbench.store import RunFolder
 
@@ -106,7 +106,7 @@ def images(bench: Bench) -> pd.DataFrame:
 
 def repeated(root: Path, n: int) -> None:
     """``n`` links to the sample images in folders named by wnid."""
-    wnids, records = ImageNetInfo().label_names(), data.samples()
+    wnids, records = ImageNetInfo().label_names(), samples()
     for i in range(n):
         record = records[i % len(records)]
         link = root / wnids[record.label] / f"{record.image_id}-{i:05d}.jpg"

@@ -22,10 +22,9 @@ import numpy as np
 from PIL import Image
 
 from benching.runs import of_process, repeated
-from camsbench import sources
 from camsbench.config import compose_config, images_of
-from camsbench.sources import tars
-from camsbench.sources.classes import official
+from camsbench.data import imagenet, tars
+from camsbench.data.classes import validation_id
 from camsbench.store import RunFolder
 
 WORK = ["method=gradcam", "metric=[drop,increase,insertion,deletion]", "runtime.device=cpu", "runtime.bare=0"]
@@ -99,7 +98,7 @@ def tar(size: Size) -> list[Line]:
         archive = folder / "ILSVRC2012_img_val.tar"
         _make(archive, size.large)
         labels = folder / "labels.txt"
-        labels.write_text("".join(f"{official(i + 1)} {i % 1000}\n" for i in range(size.large)))
+        labels.write_text("".join(f"{validation_id(i + 1)} {i % 1000}\n" for i in range(size.large)))
         first = _seconds_to_find(archive, labels)
         tars._contents.cache_clear()
         again = _seconds_to_find(archive, labels)
@@ -188,12 +187,12 @@ def _make(archive: Path, images: int) -> None:
         for i in range(images):
             picture = io.BytesIO()
             Image.fromarray(draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(picture, "JPEG")
-            member = tarfile.TarInfo(f"{official(i + 1)}.JPEG")
+            member = tarfile.TarInfo(f"{validation_id(i + 1)}.JPEG")
             member.size = len(picture.getvalue())
             made.addfile(member, io.BytesIO(picture.getvalue()))
 
 
 def _seconds_to_find(archive: Path, labels: Path) -> float:
     start = time.perf_counter()
-    sources.find(str(archive), labels=str(labels))
+    imagenet.find(str(archive), labels=str(labels))
     return time.perf_counter() - start

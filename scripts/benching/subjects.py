@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import camsbench
-from camsbench import data
 from camsbench.backends.exported import ExportedSplit
 from camsbench.cost import Passes, counted
-from camsbench.loader import read
+from camsbench.data.embedded import samples
+from camsbench.data.loader import read
 from camsbench.split import TorchSplit
 
 BACKENDS = ("torch", "onnxruntime", "openvino")
@@ -63,7 +63,7 @@ def on(backend: str, layer: str | None = None) -> TorchSplit | ExportedSplit:
 def pictures(n: int, model: str = EMBEDDED) -> Tensor:
     """The first ``n`` sample images [n,3,224,224], over and over where there are more; normalised, channels last."""
     preprocess = network(model).preprocess
-    pixels = [read(record, preprocess).pixels for record in data.samples()[:n]]
+    pixels = [read(record, preprocess).pixels for record in samples()[:n]]
     found = torch.stack([p for p in pixels if p is not None])
     x = preprocess.normalise(found[torch.arange(n) % len(found)])
     return x.contiguous(memory_format=torch.channels_last)

@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from benching.subjects import Network, counted_by
+from camsbench.core.saliency import SaliencyRule
 from camsbench.cost import Passes
-from camsbench.maps import SaliencyRule
 
 Work = Callable[[], Any]
 

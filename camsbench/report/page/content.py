@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from camsbench.classnames import IMAGENET, class_name
+from camsbench.data.classes import IMAGENET, class_name
 from camsbench.report.page.bands import Curves
 from camsbench.report.page.columns import PROBABILITY, Column
 from camsbench.report.page.packed import Packer

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
-from camsbench.loader import read
+from camsbench.data.loader import read
 from camsbench.pending import Task
-from camsbench.report.again import draw_missing
+from camsbench.redraw import draw_missing
 from camsbench.report.finished import Finished
 from camsbench.report.page.lines import Entry
 

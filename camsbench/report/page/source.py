@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config import measures
 from camsbench.errors import CamsbenchError
-from camsbench.report.asked import check_maps
+from camsbench.maps_option import check_maps
 from camsbench.store import RunFolder
 from camsbench.tables.pairs import pairs
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import camsbench
-from camsbench.parts import publish
+from camsbench.files import publish
 from camsbench.report.finished import Finished
 from camsbench.report.heading import heading
 from camsbench.report.page import sections

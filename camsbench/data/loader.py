@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from camsbench.core.preprocess import Box, Preprocess
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.preprocess import Box, Preprocess
-from camsbench.record import Record
 
 AHEAD = 2  # batches that wait, read, for the network
 

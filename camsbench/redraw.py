@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from camsbench.blocks import Block, blocks, cut
-from camsbench.data import Record
+from camsbench.data.loader import batches
+from camsbench.data.record import Record
 from camsbench.job import Job
-from camsbench.loader import batches
+from camsbench.kept_maps import MapFolder
 from camsbench.pending import Task, where
-from camsbench.report.saved import MapFolder
 from camsbench.shard import Shard
 from camsbench.store import RunFolder
 from camsbench.worker import explanations

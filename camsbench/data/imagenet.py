@@ -1,15 +1,15 @@
-"""ILSVRC2012's validation images, in whatever layout they are kept (``camsbench.sources.layouts``)."""
+"""ILSVRC2012's validation images, in whatever layout they are kept (``camsbench.data.layouts``)."""
 
 from __future__ import annotations
 
 from functools import cache
 
+from camsbench.data import labels as tables
+from camsbench.data import layouts, shards
+from camsbench.data.layouts import INSIDE, LAYOUTS, Found, Lookup, unique
+from camsbench.data.record import Record
+from camsbench.data.storage import Folder, Stored, located
 from camsbench.errors import CamsbenchError
-from camsbench.record import Record
-from camsbench.sources import labels as tables
-from camsbench.sources import layouts, shards
-from camsbench.sources.layouts import INSIDE, LAYOUTS, Found, Lookup, unique
-from camsbench.sources.storage import Folder, Stored, located
 
 
 def ilsvrc2012(root: str, layout: str = "auto", labels: str | None = None, name: str = "ilsvrc2012") -> list[Record]:

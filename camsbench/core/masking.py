@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from camsbench.types import Split
+from camsbench.core.types import Split
 
 KINDS = ("soft", "soft_top50", "binary_top50")
 SPACES = ("normalised", "pixels")

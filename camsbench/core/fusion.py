@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from camsbench import scoring
-from camsbench.maps import SaliencyRule, size_of
-from camsbench.types import Explainer, Forward, Split
+from camsbench.core import scoring
+from camsbench.core.saliency import SaliencyRule, size_of
+from camsbench.core.types import Explainer, Forward, Split
 
 
 @dataclass(frozen=True)

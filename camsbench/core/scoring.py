@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camsbench.closed_forms import class_weight
-from camsbench.microbatch import MicroBatch, in_micro_batches
-from camsbench.shortcuts import plain as plain
-from camsbench.shortcuts import short_cuts as short_cuts
-from camsbench.types import Forward, Split
+from camsbench.core.closed_forms import class_weight
+from camsbench.core.microbatch import MicroBatch, in_micro_batches
+from camsbench.core.shortcuts import plain as plain
+from camsbench.core.shortcuts import short_cuts as short_cuts
+from camsbench.core.types import Forward, Split
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
 """``(image[m], copy[m]) -> [m,...]``: copy ``copy[j]`` of image ``image[j]`` of the batch, for j < m."""

@@ -13,12 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from camsbench.cache import user_cache
+from camsbench.data.classes import image_id, index_of, is_image
+from camsbench.data.record import Record
+from camsbench.data.storage import Stored
 from camsbench.errors import CamsbenchError
-from camsbench.parts import publish
-from camsbench.record import Record
-from camsbench.sources.classes import image_id, index_of, is_image
-from camsbench.sources.storage import Stored
+from camsbench.files import publish, user_cache
 
 log = logging.getLogger(__name__)
 SCHEMA = pa.schema({"name": pa.string(), "start": pa.int64(), "size": pa.int64()})

@@ -12,7 +12,7 @@ from skimage.feature import hog
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from camsbench.maps import SaliencyRule, size_of, upsample
+from camsbench.core.saliency import SaliencyRule, size_of, upsample
 from camsbench.metrics.adcc import correlation
 
 SIMILARITIES = ("spearman", "abs_spearman", "ssim", "hog")

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from camsbench.data import Record
-from camsbench.parts import publish
+from camsbench.data.record import Record
+from camsbench.files import publish
 from camsbench.pending import Task
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from camsbench import draws
-from camsbench.data import Record
+from camsbench.data import draws
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 
 
@@ -23,7 +23,7 @@ def select(
 ) -> list[Record]:
     """The images of a run: those listed in the file ``subset``, shuffled by a seed, the first ``limit`` of them.
 
-    ``draw`` takes a frozen draw instead, or several together (see ``camsbench.draws``): the first ``limit`` of each.
+    ``draw`` takes a frozen draw instead, or several together (``camsbench.data.draws``): the first ``limit`` of each.
     Before the limit, ``classes`` keeps the images of these labels, in the order of ``classes``, and ``per_class`` the
     first so many of each label; of a draw they keep some.
 

@@ -12,10 +12,10 @@ from typing import Any, cast
 
 from scipy.io import loadmat
 
+from camsbench.core.preprocess import Box
+from camsbench.data.classes import WNID, image_id, index_of, validation_id
+from camsbench.data.storage import Folder, Stored
 from camsbench.errors import CamsbenchError
-from camsbench.preprocess import Box
-from camsbench.sources.classes import WNID, image_id, index_of, official
-from camsbench.sources.storage import Folder, Stored
 
 SOLUTION = "LOC_val_solution.csv"
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -107,15 +107,15 @@ def _of_truth(truth: str, meta: bytes, where: str) -> dict[str, int]:
         wnid = classes.get(int(line)) if line.isdigit() else None
         if wnid is None:
             raise CamsbenchError(f"{where}: line {number} is '{line}', no class of {META}: download the devkit again")
-        found[official(number)] = index_of(wnid, where)
+        found[validation_id(number)] = index_of(wnid, where)
     return found
 
 
 def _of_lines(lines: Iterable[str], where: str) -> dict[str, int]:
-    """``name label`` with an index or a wnid, or a wnid a line in the order of the official images."""
+    """``name label`` with an index or a wnid, or a wnid a line in the order of the validation_id images."""
     rows = [line.split() for line in lines if line.strip()]
     if rows and all(len(row) == 1 for row in rows):
-        return {official(number): index_of(row[0], where) for number, row in enumerate(rows, 1)}
+        return {validation_id(number): index_of(row[0], where) for number, row in enumerate(rows, 1)}
     found = {}
     for number, row in enumerate(rows, 1):
         if len(row) != 2 or not (row[1].isdigit() or WNID.fullmatch(row[1])):

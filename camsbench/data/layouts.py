@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from camsbench.data import labels as tables
+from camsbench.data import shards, tars
+from camsbench.data.classes import WNID, image_id, index_of, is_image
+from camsbench.data.labels import Labels
+from camsbench.data.record import Record
+from camsbench.data.storage import Folder, Stored
 from camsbench.errors import CamsbenchError
-from camsbench.record import Record
-from camsbench.sources import labels as tables
-from camsbench.sources import shards, tars
-from camsbench.sources.classes import WNID, image_id, index_of, is_image
-from camsbench.sources.labels import Labels
-from camsbench.sources.storage import Folder, Stored
 
 INSIDE = ("", "val", "data", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "validation")
 ARCHIVE = "ILSVRC2012_img_val.tar"

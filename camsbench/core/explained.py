@@ -10,10 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from camsbench import scoring
-from camsbench.maps import SaliencyRule, normalise, size_of
-from camsbench.masking import masked_images
-from camsbench.types import Explainer, Forward, Split
+from camsbench.core import scoring
+from camsbench.core.masking import masked_images
+from camsbench.core.saliency import SaliencyRule, normalise, size_of
+from camsbench.core.types import Explainer, Forward, Split
 
 RESOLUTIONS = ("image", "map")
 
@@ -23,7 +23,7 @@ class Explained:
     """A forward pass under one method: what a metric judges.
 
     Drop, increase, coherency and ADCC share the pass of the masked image, and coherency and ADCC its explanation: each
-    is made once for each way of masking (see ``camsbench.masking``).
+    is made once for each way of masking (see ``camsbench.core.masking``).
     """
 
     split: Split

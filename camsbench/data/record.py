@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import IO, Any, Literal, Protocol
 
-from camsbench.preprocess import Box
+from camsbench.core.preprocess import Box
 
 
 class Source(Protocol):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from camsbench.core.preprocess import Box
 from camsbench.errors import CamsbenchError
-from camsbench.preprocess import Box
 
 Boxes = tuple[tuple[Box, ...], ...]
 """For each image of a batch its boxes."""

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from camsbench.shortcuts import short_cuts
-from camsbench.types import Split
+from camsbench.core.shortcuts import short_cuts
+from camsbench.core.types import Split
 
 AVERAGES: set[Any] = {nn.AdaptiveAvgPool2d, nn.AvgPool2d, F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, "mean"}
 MAXIMA: set[Any] = {nn.MaxPool2d, F.max_pool2d, torch.max_pool2d}

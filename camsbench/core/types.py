@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from camsbench.microbatch import MicroBatch
-from camsbench.preprocess import Box, Preprocess
+from camsbench.core.microbatch import MicroBatch
+from camsbench.core.preprocess import Box, Preprocess
 
 
 class Split(Protocol):

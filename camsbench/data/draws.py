@@ -11,16 +11,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from camsbench.data.classes import validation_id
 from camsbench.errors import CamsbenchError
 
 VALIDATION = 50_000  # images of ILSVRC2012's validation set, numbered from 1
 SIZE = 5500
 COUNT = 10
-
-
-def image_id(number: int) -> str:
-    """The id of validation image ``number``: its file's name without the suffix."""
-    return f"ILSVRC2012_val_{number:08d}"
 
 
 def sample(draw: int) -> list[int]:
@@ -40,7 +36,7 @@ def frozen(draw: int) -> tuple[str, ...]:
     ``union`` checks that there is such a draw.
     """
     text = (files("camsbench") / "assets" / "draws" / f"draw{draw}.txt").read_text()
-    return tuple(image_id(int(line)) for line in text.splitlines() if not line.startswith("#"))
+    return tuple(validation_id(int(line)) for line in text.splitlines() if not line.startswith("#"))
 
 
 def union(draw: int | Sequence[int], limit: int | None = None) -> list[str]:

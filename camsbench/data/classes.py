@@ -1,7 +1,8 @@
-"""ImageNet's classes by what people call them."""
+"""ImageNet's thousand classes, by index, wnid and name, and the ids of the validation images."""
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from functools import cache
 
@@ -9,6 +10,9 @@ from timm.data import ImageNetInfo
 
 from camsbench.errors import CamsbenchError
 
+WNID = re.compile(r"n\d{8}")
+OFFICIAL = re.compile(r"ILSVRC2012_val_\d{8}")
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 IMAGENET = 1000
 
 
@@ -56,3 +60,36 @@ def _names() -> dict[str, list[int]]:
         for name in {*info.index_to_description(index).lower().split(", "), info.index_to_label_name(index)}:
             names.setdefault(name, []).append(index)
     return names
+
+
+@cache
+def wnids() -> dict[str, int]:
+    """The class index of each wnid: its place among all 1000, never its rank among those that happen to be there."""
+    return {wnid: index for index, wnid in enumerate(ImageNetInfo().label_names())}
+
+
+def index_of(wnid: str, where: str) -> int:
+    """The class index of a wnid.
+
+    Raises:
+        CamsbenchError: ILSVRC2012 has no such class.
+    """
+    if wnid not in wnids():
+        raise CamsbenchError(f"{where}: {wnid} is no wnid of ILSVRC2012")
+    return wnids()[wnid]
+
+
+def image_id(name: str) -> str:
+    """The id in a file's name: the official one where there is any (others append the wnid), else without suffix."""
+    found = OFFICIAL.search(name)
+    return found.group() if found else name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name is that of an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.rsplit("/", 1)[-1].startswith(".")
+
+
+def validation_id(number: int) -> str:
+    """The id of validation image ``number``, from 1."""
+    return f"ILSVRC2012_val_{number:08d}"

@@ -12,10 +12,10 @@ from typing import IO, Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from camsbench.data.classes import image_id
+from camsbench.data.record import Record
+from camsbench.data.storage import Stored
 from camsbench.errors import CamsbenchError
-from camsbench.record import Record
-from camsbench.sources.classes import image_id
-from camsbench.sources.storage import Stored
 
 GROUPS = 4  # row groups of about 100 images that are kept for the images that follow
 _groups: OrderedDict[tuple[str, int], pa.ChunkedArray] = OrderedDict()

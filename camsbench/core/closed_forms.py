@@ -1,4 +1,4 @@
-"""Scores of perturbed activations without passes of the head, where the head's form allows it (``camsbench.heads``).
+"""Scores of perturbed activations without passes of the head, where its form allows it (``camsbench.core.heads``).
 
 Exact, up to rounding: no approximation is made. Each function gives None where it does not apply, and under
 ``scoring.plain``; the caller then passes every copy.
@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.heads import LinearHead, linear_head
-from camsbench.microbatch import in_micro_batches
-from camsbench.types import Forward, Split
+from camsbench.core.heads import LinearHead, linear_head
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import Forward, Split
 
 
 def class_weight(split: Split, A: Tensor, target: Tensor) -> Tensor | None:

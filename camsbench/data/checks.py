@@ -1,19 +1,22 @@
-"""Do the labels belong to the images? A wrong label order is the commonest silent error of tables on ImageNet."""
+"""What is asked of images before a run: labels that are theirs, classes that the network has, boxes where needed.
+
+A wrong label order is the commonest silent error of tables on ImageNet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import torch
 from torch import Tensor
 
+from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.types import Split
+from camsbench.data.loader import batches
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.loader import batches
-from camsbench.microbatch import in_micro_batches
-from camsbench.record import Record
-from camsbench.types import Split
 
 ENOUGH = 20  # images that tell right labels from wrong ones
 WRONG = 1 / 3  # of the published accuracy: labels in another order agree with one image in a thousand
@@ -86,3 +89,24 @@ def refuse_wrong(found: Agreement, name: str) -> None:
         raise CamsbenchError(
             f"{name}: {found.sentence()}; see python -m camsbench.check PATH, or go on all the same with data.check=0"
         )
+
+
+def check_labels(records: Iterable[Record], num_classes: int, model: str) -> None:
+    """Refuse labels that the network has no class for."""
+    for record in records:
+        if not 0 <= record.label < num_classes:
+            raise CamsbenchError(
+                f"label {record.label} of image {record.image_id} is outside the {num_classes} classes of {model}: "
+                "choose a network trained on these classes"
+            )
+
+
+def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:
+    """Refuse ``metrics`` that need boxes where not one image has any."""
+    for metric in metrics:
+        if not any(record.boxes for record in records):
+            raise CamsbenchError(
+                f"metric={metric} needs boxes, and none of the {len(records)} images has one: use data that has them "
+                "(data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of the XML files, or "
+                "LOC_val_solution.csv), or leave the metric out"
+            )

@@ -10,11 +10,11 @@ from dataclasses import replace
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
+from camsbench.core.preprocess import Box
+from camsbench.data import labels
+from camsbench.data.record import Record
+from camsbench.data.storage import Folder, Stored, located
 from camsbench.errors import CamsbenchError
-from camsbench.preprocess import Box
-from camsbench.record import Record
-from camsbench.sources import labels
-from camsbench.sources.storage import Folder, Stored, located
 
 ARCHIVE = "ILSVRC2012_bbox_val_v3.tgz"
 PLACES = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "bbox/val", "bbox", "val")
