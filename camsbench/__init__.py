@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from camsbench.api import evaluate, explain, load_model
     from camsbench.errors import CamsbenchError
-    from camsbench.split import cut
+    from camsbench.models.split import cut
 
 __version__ = "0.1.0"
 __all__ = ["CamsbenchError", "__version__", "cut", "evaluate", "explain", "load_model"]
 
 HOMES = {
     "CamsbenchError": "camsbench.errors",
-    "cut": "camsbench.split",
+    "cut": "camsbench.models.split",
     "evaluate": "camsbench.api",
     "explain": "camsbench.api",
     "load_model": "camsbench.api",

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from camsbench.bare import Bare
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.types import Split
-from camsbench.cost import Passes, counted
 from camsbench.job import Job
 from camsbench.machine import DeviceUse, peak_device, peak_rss
-from camsbench.speed import Speed
+from camsbench.models.passes import Passes, counted
+from camsbench.models.speed import Bare, Speed
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,10 @@ class Closing:
 class Account:
     """The passes of one session of a run, the seconds that it took, and the bare speed of the same split.
 
-    ``bare`` is measured while the work goes on and right after it (``camsbench.bare``): the median of ``repeats``, at
-    least ``runtime.bare`` of them. ``efficiency`` is the time that the passes take bare, as a share of the time that
-    the session's processes took, less that of measuring: reading, masks, metrics and writing are what is missing to 1.
+    ``bare`` is measured while the work goes on and right after it (``camsbench.models.speed``): the median of
+    ``repeats``, at least ``runtime.bare`` of them. ``efficiency`` is the time that the passes take bare, as a share of
+    the time that the session's processes took, less that of measuring: reading, masks, metrics and writing are what is
+    missing to 1.
     """
 
     images: int = 0

@@ -13,8 +13,6 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from camsbench import backends
-from camsbench.backends.exported import ExportedSplit
 from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
 from camsbench.core import explained as explaining
 from camsbench.core import scoring
@@ -23,10 +21,12 @@ from camsbench.core.explained import Explained, Metric
 from camsbench.core.noise import stream_seeds
 from camsbench.core.saliency import SaliencyRule, size_of
 from camsbench.core.types import Explainer, Split
-from camsbench.engine import check_compile, copies_dtype
 from camsbench.errors import CamsbenchError
+from camsbench.models import backends
+from camsbench.models.backends.exported import ExportedSplit
+from camsbench.models.split import TorchSplit
+from camsbench.precision import check_compile, copies_dtype
 from camsbench.runtime import set_precision
-from camsbench.split import TorchSplit
 
 Target = Tensor | Sequence[int] | int | None
 
@@ -92,7 +92,7 @@ def load_model(
         fold: run with each BatchNorm folded into the convolution before it, where no gradient is taken.
         repack: allow a second copy of VGG's first linear layer (411 MB), for ReciproCAM's closed form.
         precision: ``fp32``, or ``tf32`` on CUDA (which sets or clears TF32 for the process); ``bf16``, or ``fp16`` on
-            CUDA, for the passes of perturbed copies alone (see ``camsbench.engine``).
+            CUDA, for the passes of perturbed copies alone (see ``camsbench.models.compiled``).
         compile: pass perturbed copies through ``torch.compile``, as CUDA graphs on CUDA.
         backend: ``torch``; or ``onnxruntime`` or ``openvino``, on the processor and for methods without gradients.
         cache: where exported networks are kept; None takes the user's cache folder.

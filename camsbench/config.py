@@ -13,7 +13,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from camsbench import backends, models
 from camsbench.core.explained import Metric
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.saliency import SaliencyRule
@@ -25,11 +24,13 @@ from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
 from camsbench.job import Job
 from camsbench.maps_option import check_count, check_maps, first_images
+from camsbench.models import backends
+from camsbench.models.load import load
+from camsbench.models.split import TorchSplit
+from camsbench.models.weights import ModelSpec
 from camsbench.places import CONF as CONF
 from camsbench.runtime import Runtime, prepare
-from camsbench.split import TorchSplit
 from camsbench.trust import check_targets
-from camsbench.weights import ModelSpec
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check")
@@ -138,7 +139,7 @@ def load_splits(spec: Mapping[str, Any], transform: Mapping[str, Any], **options
     unknown = sorted(set(spec) - {f.name for f in fields(ModelSpec)})
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
-    return models.load(ModelSpec(**spec), transform=transform, **options)
+    return load(ModelSpec(**spec), transform=transform, **options)
 
 
 def saliency_rule(cfg: DictConfig) -> SaliencyRule:

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from camsbench import backends
 from camsbench import executor_options as options
 from camsbench.data.loader import worker_count
-from camsbench.engine import check_compile, copies_dtype
 from camsbench.errors import CamsbenchError
 from camsbench.executor_options import ExecutorOptions
+from camsbench.models import backends
+from camsbench.precision import check_compile, copies_dtype
 from camsbench.shard import Shard
 
 AUTO_BATCH = {"cpu": 16, "cuda": 64}

@@ -22,10 +22,10 @@ from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.job import Job
 from camsbench.kept_maps import MapFolder
+from camsbench.models.split import TorchSplit
+from camsbench.models.weights import checksum
 from camsbench.pending import Task
 from camsbench.rows import Row, failed, measured
-from camsbench.split import TorchSplit
-from camsbench.weights import checksum
 
 log = logging.getLogger(__name__)
 

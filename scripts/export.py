@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import camsbench
-from camsbench import CamsbenchError, backends
-from camsbench.backends.export import Export, noise
-from camsbench.split import TorchSplit
+from camsbench import CamsbenchError
+from camsbench.models import backends
+from camsbench.models.backends.export import Export, noise
+from camsbench.models.split import TorchSplit
 
 BACKENDS = {"onnx": "onnxruntime", "openvino": "openvino"}
 

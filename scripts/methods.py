@@ -16,11 +16,11 @@ from camsbench.config import CONF, compose_config, explainers
 from camsbench.core import scoring
 from camsbench.core.noise import stream_seeds
 from camsbench.core.types import Explainer, Forward
-from camsbench.cost import counted
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
-from camsbench.split import TorchSplit
+from camsbench.models.passes import counted
+from camsbench.models.split import TorchSplit
 
 SIDE = 96
 HEADER = ("method", "title", "category", "paper", "needs", "forward", "head", "backward", "plain", "settings")

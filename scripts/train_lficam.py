@@ -4,7 +4,7 @@
 
 and in Python, for the trained network itself,
 
-    network, recipe, split = camsbench.lficam.restore(Path("lficam.pth"), device)
+    network, recipe, split = camsbench.models.lficam.restore(Path("lficam.pth"), device)
     camsbench.evaluate(camsbench.methods.lficam.LFICAM("lficam.pth"), split, x)
 
 With ImageNet's 1000 classes the backbone also fits the command line (its rows score it without the attention):
@@ -30,10 +30,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from camsbench.core.preprocess import Preprocess
-from camsbench.device import choose_device
 from camsbench.errors import CamsbenchError
-from camsbench.lficam import LFINetwork, Recipe, build, save, train_epoch
-from camsbench.weights import ModelSpec, state_dict
+from camsbench.models.backends import choose_device
+from camsbench.models.lficam import LFINetwork, Recipe, build, save, train_epoch
+from camsbench.models.weights import ModelSpec, state_dict
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ import camsbench
 from camsbench.core.preprocess import Preprocess
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
-from camsbench.split import TorchSplit, cut
+from camsbench.models.split import TorchSplit, cut
 
 FOUND = pytest.StashKey[Parity]()
 

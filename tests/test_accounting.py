@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from camsbench.accounting import Account, accounted
 from camsbench.config import compose_config
 from camsbench.core.microbatch import MicroBatch
-from camsbench.cost import Passes
 from camsbench.job import Job
+from camsbench.models.passes import Passes
+from camsbench.models.speed import Speed
+from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.speed import Speed
-from camsbench.split import TorchSplit
 
 FAST = ["metric.insertion.steps=4", "metric.deletion.steps=4", "runtime.workers=0", "runtime.device=cpu"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 import camsbench
 from camsbench import CamsbenchError, api
 from camsbench.metrics.curves import Insertion
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 
 def test_explain_defaults_to_the_predicted_class(lite0: TorchSplit, images: Tensor) -> None:

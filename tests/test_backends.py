@@ -17,18 +17,19 @@ from contract import METHODS, TOLERANCE, contract_method
 from torch import Tensor
 
 import camsbench
-from camsbench import CamsbenchError, backends
-from camsbench.backends import threads
-from camsbench.backends.export import Export, agreement
-from camsbench.backends.exported import ExportedSplit
-from camsbench.backends.openvino import OpenVINOGraph, knows_bf16
+from camsbench import CamsbenchError
 from camsbench.config import compose_config
 from camsbench.core import scoring
 from camsbench.core.types import Forward, Split
-from camsbench.cost import counted
 from camsbench.files import user_cache
+from camsbench.models import backends
+from camsbench.models.backends import threads
+from camsbench.models.backends.export import Export, agreement
+from camsbench.models.backends.exported import ExportedSplit
+from camsbench.models.backends.openvino import OpenVINOGraph, knows_bf16
+from camsbench.models.passes import counted
+from camsbench.models.split import TorchSplit, cut
 from camsbench.session import execute
-from camsbench.split import TorchSplit, cut
 
 EXPORTED = ["onnxruntime", "openvino"]
 SIDE = 96
@@ -130,7 +131,7 @@ def test_bf16_is_for_the_passes_of_copies_alone(inside: TorchSplit, pictures: Te
 def test_bf16_is_refused_where_the_processor_lacks_it(
     inside: TorchSplit, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camsbench.backends.openvino.knows_bf16", lambda: False)
+    monkeypatch.setattr("camsbench.models.backends.openvino.knows_bf16", lambda: False)
     with pytest.raises(CamsbenchError, match=r"runtime\.precision=bf16: OpenVINO finds no bf16 .* use .*fp32"):
         backends.on("openvino", [replace(inside, copies_dtype=torch.bfloat16)], cache)
 
@@ -295,7 +296,7 @@ def test_idle_threads_of_pytorch_make_way() -> None:
 @pytest.mark.skipif(not list(Path(torch.__file__).parent.glob("lib/libgomp*.so*")), reason="another thread library")
 def test_idle_threads_are_gone_when_a_backend_passes() -> None:
     code = (
-        "import os, torch; from camsbench.backends.threads import rest; torch.set_num_threads(2)\n"
+        "import os, torch; from camsbench.models.backends.threads import rest; torch.set_num_threads(2)\n"
         "def count(): torch.randn(4_000_000).exp(); return len(os.listdir('/proc/self/task'))\n"
         "busy = count(); rest(); print(busy - len(os.listdir('/proc/self/task')), count() - busy)"
     )

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from camsbench.core import scoring
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 

@@ -19,8 +19,8 @@ from camsbench.core.boxes import Boxes, checked
 from camsbench.core.explained import Explained
 from camsbench.data.embedded import samples
 from camsbench.data.loader import batches, read
+from camsbench.models.split import TorchSplit
 from camsbench.runner import run
-from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from camsbench.core import scoring
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward
-from camsbench.cost import counted
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.abscam import AbsCAM
 from camsbench.methods.gradcam import GradCAM
@@ -21,7 +20,8 @@ from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
 from camsbench.methods.sscam import SSCAM
-from camsbench.split import TorchSplit, cut
+from camsbench.models.passes import counted
+from camsbench.models.split import TorchSplit, cut
 
 
 @pytest.mark.parametrize(

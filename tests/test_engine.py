@@ -15,20 +15,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from camsbench import CamsbenchError, engine
+from camsbench import CamsbenchError
 from camsbench.config import compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, Metric, explain
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.saliency import SaliencyRule
-from camsbench.cost import counted
-from camsbench.engine import OneShape, check_compile, copies_dtype
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.substrate import SUBSTRATES, substrate
+from camsbench.models import compiled as engine
+from camsbench.models.compiled import OneShape
+from camsbench.models.passes import counted
+from camsbench.models.split import TorchSplit, check_range
+from camsbench.precision import check_compile, copies_dtype
 from camsbench.runtime import prepare
-from camsbench.split import TorchSplit, check_range
 
 CPU = torch.device("cpu")
 

@@ -21,7 +21,7 @@ from camsbench import CamsbenchError
 from camsbench.config import build
 from camsbench.data.embedded import samples
 from camsbench.job import Job
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 from camsbench.status import status
 from camsbench.store import RunFolder
 

@@ -14,10 +14,10 @@ import camsbench
 from camsbench import CamsbenchError, cut
 from camsbench.core import scoring
 from camsbench.core.preprocess import Preprocess
-from camsbench.cost import counted
-from camsbench.folding import folded
-from camsbench.split import TorchSplit
-from camsbench.weights import weight_hash
+from camsbench.models.folding import folded
+from camsbench.models.passes import counted
+from camsbench.models.split import TorchSplit
+from camsbench.models.weights import weight_hash
 
 SMALL = Preprocess(resize=64, crop=64, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
 

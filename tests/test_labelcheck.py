@@ -15,8 +15,8 @@ from camsbench.data.classes import wnids
 from camsbench.data.embedded import samples
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
+from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.split import TorchSplit
 
 WNIDS = sorted(wnids(), key=lambda wnid: wnids()[wnid])
 FAST = [

@@ -22,10 +22,10 @@ from camsbench import CamsbenchError
 from camsbench.core import scoring
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.preprocess import Preprocess
-from camsbench.lficam import FeatureImportance, LFINetwork, around, restore, train_epoch
 from camsbench.methods.lficam import LFICAM
-from camsbench.split import TorchSplit, cut
-from camsbench.weights import weight_hash
+from camsbench.models.lficam import FeatureImportance, LFINetwork, around, restore, train_epoch
+from camsbench.models.split import TorchSplit, cut
+from camsbench.models.weights import weight_hash
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train_lficam.py"
 CPU = torch.device("cpu")

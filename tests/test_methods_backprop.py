@@ -37,7 +37,7 @@ from camsbench.methods.relevance import RelevanceRules
 from camsbench.methods.relevancecam import RelevanceCAM
 from camsbench.methods.rules import Rules
 from camsbench.methods.smoothgrad import SmoothGrad
-from camsbench.split import TorchSplit, cut
+from camsbench.models.split import TorchSplit, cut
 
 TARGET = torch.tensor([243, 559, 438])
 C0 = torch.tensor([[1.0, 2], [3, 4]])  # the channels of tiny_x; A0 = C0 and A1 = 2·C1

@@ -44,7 +44,7 @@ from camsbench.methods.randomcam import RandomCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.shapleycam import ShapleyCAM
 from camsbench.methods.xgradcam import XGradCAM
-from camsbench.split import TorchSplit, cut
+from camsbench.models.split import TorchSplit, cut
 
 A0 = torch.tensor([[1.0, 2], [3, 4]])
 A1 = torch.tensor([[0.0, 2], [0, 2]])

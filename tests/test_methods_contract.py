@@ -15,8 +15,8 @@ import camsbench
 from camsbench import CamsbenchError
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.types import Forward, Split
-from camsbench.split import TorchSplit, cut
-from camsbench.weights import weight_hash
+from camsbench.models.split import TorchSplit, cut
+from camsbench.models.weights import weight_hash
 
 
 @pytest.fixture(scope="module")

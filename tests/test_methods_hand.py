@@ -25,7 +25,7 @@ from camsbench.methods.groupcam import GroupCAM
 from camsbench.methods.reciprocam import ReciproCAM, spatial_masks
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 A0 = torch.tensor([[1.0, 2], [3, 4]])
 A1 = torch.tensor([[0.0, 2], [0, 2]])

@@ -29,7 +29,7 @@ from camsbench.methods.extremal_perturbation import ExtremalPerturbation, Smooth
 from camsbench.methods.generative_perturbation import GenerativePerturbation, windows
 from camsbench.methods.inpaint import TeleaInpainter
 from camsbench.methods.meaningful_perturbation import MeaningfulPerturbation, offsets, shifted, total_variation
-from camsbench.split import TorchSplit, cut
+from camsbench.models.split import TorchSplit, cut
 
 SIDE = 64
 

@@ -51,7 +51,7 @@ from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
 from camsbench.methods.smoothgradcampp_variants import TorchCAMSmoothGradCAMpp, VendoredSmoothGradCAMpp
 from camsbench.methods.sscam import SSCAM
-from camsbench.split import TorchSplit, cut
+from camsbench.models.split import TorchSplit, cut
 
 A0 = torch.tensor([[1.0, 2], [3, 4]])
 A1 = torch.tensor([[0.0, 2], [0, 2]])

@@ -23,7 +23,7 @@ from camsbench.metrics.curves import Curve, Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
 from camsbench.metrics.ranking import pixel_rank
 from camsbench.metrics.substrate import rise_kernel, substrate
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 C0, C1 = [1.0, 2, 3, 4], [0.0, 1, 0, 1]
 

@@ -35,7 +35,7 @@ from camsbench.metrics.adcc import ADCC, Coherency, Complexity, harmonic
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
 from camsbench.metrics.substrate import substrate
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 pytestmark = pytest.mark.parity
 POPPI = SaliencyRule("normalise_then_upsample")

@@ -36,7 +36,7 @@ from camsbench.metrics.ranking import pixel_rank
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 TARGET = [243, 559, 438]
 NUMPY_2 = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # grad-cam's imputer

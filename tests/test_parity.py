@@ -22,7 +22,7 @@ from camsbench.core.saliency import normalise, upsample
 from camsbench.core.types import Explainer
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.gradcampp import GradCAMpp
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 pytestmark = pytest.mark.parity
 TARGET = [243, 559, 438]

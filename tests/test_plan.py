@@ -17,16 +17,16 @@ from camsbench.controls import with_controls
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.microbatch import Rehearsal, in_micro_batches
-from camsbench.cost import Passes, counted
 from camsbench.errors import CamsbenchError
+from camsbench.models.dry import DrySplit
+from camsbench.models.passes import Passes, counted
+from camsbench.models.speed import Speed
+from camsbench.models.split import TorchSplit
 from camsbench.plan import main, rates
 from camsbench.planning import images as counting
 from camsbench.planning.count import BASE, EXPLAIN, Line, plan
-from camsbench.planning.dry import DrySplit
-from camsbench.planning.networks import Networks
+from camsbench.planning.networks import Networks, given, sample
 from camsbench.planning.table import render
-from camsbench.speed import Speed, given, sample
-from camsbench.split import TorchSplit
 
 SIDE = 96  # fewer pixels, the same passes
 FEWER_PIXELS = [f"++protocol.resize={SIDE}", f"++protocol.crop={SIDE}"]

@@ -21,8 +21,8 @@ from camsbench.core.explained import Explained, Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Forward, Split
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
+from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 from camsbench.tables.class_average import class_average
 

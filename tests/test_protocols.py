@@ -37,8 +37,8 @@ from camsbench.core.types import Forward, Split
 from camsbench.errors import CamsbenchError
 from camsbench.metrics.curves import Curve
 from camsbench.metrics.ranking import cell_rank
+from camsbench.models.split import TorchSplit, cut
 from camsbench.session import execute
-from camsbench.split import TorchSplit, cut
 from camsbench.store import RunFolder
 
 MASKED = ("drop", "increase", "coherency", "complexity", "adcc")

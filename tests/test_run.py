@@ -21,8 +21,8 @@ import camsbench
 from camsbench import CamsbenchError
 from camsbench.config import compose_config
 from camsbench.core.saliency import normalise
+from camsbench.models.split import TorchSplit
 from camsbench.session import Outcome, execute
-from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 
 STEPS = ["metric.insertion.steps=4", "metric.deletion.steps=4"]

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 import camsbench
-from camsbench import CamsbenchError, randomise
+from camsbench import CamsbenchError
 from camsbench.config import build, compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
@@ -25,9 +25,10 @@ from camsbench.methods.cam import CAM
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.randomcam import RandomCAM
 from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomisation
-from camsbench.randomise import layers_of, randomised
+from camsbench.models import randomise
+from camsbench.models.randomise import layers_of, randomised
+from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 
 FEW = ("classifier", "conv_head", "blocks.6")

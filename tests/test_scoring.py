@@ -11,7 +11,7 @@ from torch import Tensor
 from camsbench import CamsbenchError
 from camsbench.core.microbatch import MicroBatch, in_micro_batches
 from camsbench.core.scoring import forward, head_gradient, plain, score_features, score_inputs, short_cuts
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 
 def sized(split: TorchSplit, size: int) -> TorchSplit:

@@ -14,14 +14,14 @@ from camsbench.core import scoring
 from camsbench.core.heads import linear_head
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.types import Explainer, Forward
-from camsbench.cost import counted
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.cam import CAM
 from camsbench.methods.channelwise import alike, has_range
 from camsbench.methods.iscam import ISCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.scorecam import ScoreCAM
-from camsbench.split import TorchSplit
+from camsbench.models.passes import counted
+from camsbench.models.split import TorchSplit
 
 RECIPROCAMS = [ReciproCAM(mask, score) for mask in ("cell", "gaussian") for score in ("softmax", "logit")]
 

@@ -12,10 +12,11 @@ import torchvision
 from torch import nn
 
 import camsbench
-from camsbench import CamsbenchError, cut, models
+from camsbench import CamsbenchError, cut
 from camsbench.config import CONF
 from camsbench.core.preprocess import Preprocess
-from camsbench.weights import ModelSpec, weight_hash
+from camsbench.models.load import _published_transform
+from camsbench.models.weights import ModelSpec, weight_hash
 
 NAMED = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in {"timm", "torchvision"})
 PREPROCESS = Preprocess(resize=64, crop=64, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
@@ -53,13 +54,13 @@ def test_any_timm_and_torchvision_network_by_name() -> None:
 
 def test_the_preprocessing_is_that_of_the_published_weights() -> None:
     def resize(weights: str) -> object:
-        return models._published_transform(ModelSpec("resnet50", "torchvision", weights))["resize"]
+        return _published_transform(ModelSpec("resnet50", "torchvision", weights))["resize"]
 
     assert (resize("IMAGENET1K_V1"), resize("IMAGENET1K_V2"), resize("random")) == (256, 232, 232)
     spec = ModelSpec("resnet50.a1_in1k", "timm", "pretrained")
     config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(spec.name).to_dict())
     own = timm.data.create_transform(**config)
-    assert models._published_transform(spec)["resize"] == own.transforms[0].size == 235
+    assert _published_transform(spec)["resize"] == own.transforms[0].size == 235
 
 
 def test_random_weights_are_seeded() -> None:

@@ -17,12 +17,12 @@ from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Forward, Split
-from camsbench.cost import counted
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.metrics.time import Time
+from camsbench.models.passes import counted
+from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.split import TorchSplit
 from camsbench.store import RunFolder
 
 

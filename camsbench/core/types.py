@@ -41,7 +41,7 @@ class Split(Protocol):
 
     @property
     def for_copies(self) -> Split:
-        """The split as perturbed copies pass it: in ``runtime.precision``, compiled; see ``camsbench.engine``."""
+        """The split as perturbed copies pass it: in ``runtime.precision``, compiled (``models.compiled``)."""
         ...
 
     def features(self, x: Tensor) -> Tensor:

@@ -11,17 +11,17 @@ from torch import Tensor
 from camsbench.core.microbatch import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import CamsbenchError
-from camsbench.lficam import HOW_TO_TRAIN, restore
+from camsbench.models.lficam import HOW_TO_TRAIN, restore
 
 
 @dataclass(frozen=True)
 class LFICAM:
     """LFI-CAM (Lee et al. 2021): ReLU(Σ_k w_k A_k), the weights w from a trained Feature Importance Network.
 
-    The map belongs to the trained network (see ``camsbench.lficam``) and does not depend on the target. To score that
-    network, explain the split that ``camsbench.lficam.restore`` gives: its logits are those of the attended
-    activations. A split of the plain backbone is scored without the attention; its own activations are weighed then,
-    so it should carry the backbone's trained weights (``train_lficam.py --backbone-out``).
+    The map belongs to the trained network (see ``camsbench.models.lficam``) and does not depend on the target. To score
+    that network, explain the split that ``camsbench.models.lficam.restore`` gives: its logits are those of the attended
+    activations. A split of the plain backbone is scored without the attention; its own activations are weighed then, so
+    it should carry the backbone's trained weights (``train_lficam.py --backbone-out``).
 
     Args:
         checkpoint: the file of a trained network.

@@ -13,19 +13,19 @@ from camsbench.core import scoring
 from camsbench.core.explained import Explained
 from camsbench.core.saliency import size_of
 from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
-from camsbench.randomise import layers_of, randomised
-from camsbench.split import TorchSplit
+from camsbench.models.randomise import layers_of, randomised
+from camsbench.models.split import TorchSplit
 
 
 @dataclass(frozen=True)
 class Randomisation:
     """What both model randomisation tests share (Adebayo et al. 2018, section 3).
 
-    Each layer is re-initialised (see ``camsbench.randomise``), the same class of the same image is explained again by
-    the same method, with the image's own random stream, and the new map is compared with the map of the trained
-    network: Spearman's ρ of the raw maps upsampled to the image, of their magnitudes ("absolute value", Adebayo et
-    al. 2018, section 3), SSIM, and Pearson's ρ of the histograms of oriented gradients of the two saliencies. A method
-    that passes is far from 1. For a map without negative values, both Spearman's are the same.
+    Each layer is re-initialised (see ``camsbench.models.randomise``), the same class of the same image is explained
+    again by the same method, with the image's own random stream, and the new map is compared with the map of the
+    trained network: Spearman's ρ of the raw maps upsampled to the image, of their magnitudes ("absolute value", Adebayo
+    et al. 2018, section 3), SSIM, and Pearson's ρ of the histograms of oriented gradients of the two saliencies. A
+    method that passes is far from 1. For a map without negative values, both Spearman's are the same.
 
     A column is the mean over the layers; the curves [B,L], one a similarity, hold each layer, in the order of
     ``labels``. A layer without whose weights the map is constant has no correlation: NaN, and left out of the mean.

@@ -15,11 +15,11 @@ from camsbench.core.explained import Metric, explain
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer, Split
-from camsbench.cost import Passes
+from camsbench.models.dry import Tally
+from camsbench.models.passes import Passes
+from camsbench.models.speed import Speed
 from camsbench.planning import images
-from camsbench.planning.dry import Tally
 from camsbench.planning.networks import Networks
-from camsbench.speed import Speed
 
 BASE = "base pass"
 EXPLAIN = "explain"

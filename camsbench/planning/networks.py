@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from camsbench.config import networks
 from camsbench.errors import CamsbenchError
-from camsbench.planning.dry import CountedSplit, DrySplit, Tally
+from camsbench.models.dry import CountedSplit, DrySplit, Tally
+from camsbench.models.speed import Speed, by_kind, times
+from camsbench.models.split import TorchSplit
 from camsbench.runtime import prepare
-from camsbench.speed import Speed, given, measured, sample
-from camsbench.split import TorchSplit
+
+IMAGES = {"cpu": 2, "cuda": 64}  # a CPU's convolutions hardly grow faster beyond
+SECONDS = 0.5  # how long each kind of pass is repeated, once at least
 
 
 @dataclass(frozen=True)
@@ -81,3 +89,41 @@ def _key(cfg: DictConfig) -> str:
     """What decides a network's shapes and speed; two protocols that crop alike share them."""
     model = OmegaConf.to_container(cfg.model, resolve=True)
     return json.dumps([model, cfg.protocol.crop, cfg.runtime.micro_batch, cfg.runtime.device], sort_keys=True)
+
+
+def measured(split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
+    """The speed of a network here, on images ``x`` [B,3,H,W] and their activations ``A`` [B,K,h,w]."""
+    A = A.repeat(-(-split.micro_batch.size // len(A)), 1, 1, 1)  # VGG's head reads 400 MB of weights a micro-batch
+    return by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, A)
+
+
+def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
+    """The speed of a network that passes ``rate`` images a second, on whatever machine.
+
+    Its head and its gradients take their share of the multiplications, counted without doing them.
+    """
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        flops = by_kind(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
+    per_flop = 1 / rate / (flops.features + flops.head)
+    return Speed(*(value * per_flop for value in vars(flops).values()))
+
+
+def sample(split: TorchSplit) -> tuple[Tensor, Tensor]:
+    """A few noise images [B,3,H,W], and their activations [B,K,h,w]; this pass warms up, too."""
+    side = split.preprocess.crop
+    images = min(split.micro_batch.size, IMAGES.get(split.device.type, 8))
+    noise = torch.randn(images, 3, side, side, generator=torch.Generator().manual_seed(0))
+    x = noise.to(split.device, memory_format=torch.channels_last)
+    with torch.no_grad():
+        return x, split.features(x)
+
+
+def _flops(work: Callable[[], Any]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
+def _repeat(work: Callable[[], Any], device: torch.device) -> float:
+    """Seconds of the fastest of several repeats."""
+    return min(times(work, device, None, SECONDS))

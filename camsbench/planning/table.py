@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from camsbench.cost import Passes
+from camsbench.models.passes import Passes
+from camsbench.models.speed import Speed
 from camsbench.planning.count import BASE, EXPLAIN, Line
-from camsbench.speed import Speed
 from camsbench.tables.grid import grid
 
 SPEEDS = ("network", "layer", "features/s", "heads/s", "gradients of the head/s", "of the features/s")

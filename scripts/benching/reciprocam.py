@@ -18,10 +18,10 @@ from benching.elsewhere import Elsewhere
 from benching.methods import bare, ours
 from benching.subjects import BACKENDS, Bench, network, pictures, targets
 from benching.timing import Contender, Row, measure
-from camsbench.backends.export import Export
 from camsbench.core import scoring
 from camsbench.core.microbatch import MicroBatch
 from camsbench.methods.reciprocam import ReciproCAM
+from camsbench.models.backends.export import Export
 
 WORKER = Path(__file__).parent / "ovx_worker.py"
 

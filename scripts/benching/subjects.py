@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import camsbench
-from camsbench.backends.exported import ExportedSplit
-from camsbench.cost import Passes, counted
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
-from camsbench.split import TorchSplit
+from camsbench.models.backends.exported import ExportedSplit
+from camsbench.models.passes import Passes, counted
+from camsbench.models.split import TorchSplit
 
 BACKENDS = ("torch", "onnxruntime", "openvino")
 EMBEDDED = "efficientnet_lite0"

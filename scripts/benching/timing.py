@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benching.subjects import Network, counted_by
 from camsbench.core.saliency import SaliencyRule
-from camsbench.cost import Passes
+from camsbench.models.passes import Passes
 
 Work = Callable[[], Any]
 

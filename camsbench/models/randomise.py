@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from camsbench.core.noise import stream_seeds
 from camsbench.errors import CamsbenchError
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 ORDERS = ("cascading", "independent")
 _known: WeakKeyDictionary[nn.Module, dict[tuple[str, int], Randomised]] = WeakKeyDictionary()

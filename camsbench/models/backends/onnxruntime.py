@@ -8,8 +8,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from camsbench.backends.exported import Graph
-from camsbench.backends.threads import rest
+from camsbench.models.backends.exported import Graph
+from camsbench.models.backends.threads import rest
 
 
 def compile_graph(path: Path, dtype: torch.dtype = torch.float32) -> Graph:

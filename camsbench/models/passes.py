@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields
 
 from torch import Tensor, nn
 
-from camsbench.backends.exported import ExportedSplit
 from camsbench.core.heads import linear_head
-from camsbench.engine import compiled
-from camsbench.folding import folded
-from camsbench.split import TorchSplit
+from camsbench.models.backends.exported import ExportedSplit
+from camsbench.models.compiled import compiled
+from camsbench.models.folding import folded
+from camsbench.models.split import TorchSplit
 
 
 @dataclass

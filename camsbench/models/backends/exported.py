@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.preprocess import Preprocess
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
 Watcher = Callable[[str, int], None]  # told the part and the images of each pass

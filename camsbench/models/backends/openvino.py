@@ -10,9 +10,9 @@ import openvino
 import torch
 from torch import Tensor
 
-from camsbench.backends.exported import Graph
-from camsbench.backends.threads import rest
 from camsbench.errors import CamsbenchError
+from camsbench.models.backends.exported import Graph
+from camsbench.models.backends.threads import rest
 
 LARGEST = 8  # images a request: more of them fall out of the processor's caches
 LIGHT = 32 * 2**20  # bytes of a network that a cache holds, so that each image may read all of it

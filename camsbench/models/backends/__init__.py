@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 
-from camsbench.backends.export import Export, agreement
-from camsbench.backends.exported import Compile, ExportedSplit
-from camsbench.device import choose_device
 from camsbench.errors import CamsbenchError
-from camsbench.split import TorchSplit
+from camsbench.models.backends.export import Export, agreement
+from camsbench.models.backends.exported import Compile, ExportedSplit
+from camsbench.models.split import TorchSplit
 
 BACKENDS = {"torch": "", "onnxruntime": "onnx", "openvino": "openvino"}  # and the extra that installs it
 PROVIDES = {"torch": frozenset({"gradient", "modules"})}
@@ -59,7 +58,7 @@ def on(backend: str, splits: Sequence[TorchSplit], cache: Path | None = None) ->
     """
     if backend == "torch":
         return splits
-    compile_graph: Compile = importlib.import_module(f"camsbench.backends.{backend}").compile_graph
+    compile_graph: Compile = importlib.import_module(f"camsbench.models.backends.{backend}").compile_graph
     exports = [Export.of(split, cache) for split in splits]
     with torch.inference_mode():
         whole, dtype = compile_graph(exports[0].whole()), splits[0].copies_dtype
@@ -71,3 +70,21 @@ def on(backend: str, splits: Sequence[TorchSplit], cache: Path | None = None) ->
         for split, exported in zip(splits, made, strict=True):
             agreement(split, exported, f"runtime.backend={backend}")
     return made
+
+
+def choose_device(device: str) -> torch.device:
+    """From ``runtime.device``: ``auto`` takes CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in {"cpu", "cuda"}:
+        raise CamsbenchError(f"runtime.device={device}: give auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise CamsbenchError(
+            f"runtime.device={device}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; "
+            "use runtime.device=cpu"
+        )
+    return chosen

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from camsbench.core.microbatch import Rehearsal
 from camsbench.core.preprocess import Preprocess
-from camsbench.cost import Passes
-from camsbench.split import TorchSplit
+from camsbench.models.passes import Passes
+from camsbench.models.split import TorchSplit
 
 
 @dataclass

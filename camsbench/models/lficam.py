@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.saliency import normalise
 from camsbench.errors import CamsbenchError
-from camsbench.split import TorchSplit, cut
+from camsbench.models.split import TorchSplit, cut
 
 HOW_TO_TRAIN = (
     "python scripts/train_lficam.py --data DIR --arch resnet18 --out FILE trains one on a folder of images "

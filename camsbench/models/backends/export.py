@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
 from camsbench.files import user_cache
-from camsbench.split import TorchSplit
+from camsbench.models.split import TorchSplit
 
 LAYOUT = 1  # raise it when what is exported changes
 TOLERANCE = 1e-4  # of the largest value: other kernels round otherwise, by about 1e-6

@@ -16,8 +16,8 @@ from torch import nn
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
-from camsbench.split import TorchSplit, check_range, cut
-from camsbench.weights import ModelSpec, fill, state_dict
+from camsbench.models.split import TorchSplit, check_range, cut
+from camsbench.models.weights import ModelSpec, fill, state_dict
 
 
 def load(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from camsbench import graph
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.preprocess import Preprocess
-from camsbench.engine import compiled
 from camsbench.errors import CamsbenchError
-from camsbench.folding import folded
-from camsbench.weights import weight_hash
+from camsbench.models import graph
+from camsbench.models.compiled import compiled
+from camsbench.models.folding import folded
+from camsbench.models.weights import weight_hash
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class TorchSplit:
     """A PyTorch classifier cut at ``layer`` (see ``camsbench.core.types.Split``); ``model`` is the uncut module.
 
     ``fold``: where no gradient is recorded, the parts run with each BatchNorm folded into the convolution before it
-    (``camsbench.folding``). ``repack``: closed forms may keep a second copy of the head's first linear layer (411 MB
-    for a VGG).
+    (``camsbench.models.folding``). ``repack``: closed forms may keep a second copy of the head's first linear layer
+    (411 MB for a VGG).
 
-    ``copies_dtype`` and ``compile``: how perturbed copies are passed (``camsbench.engine``); the split itself does not
-    heed them, ``for_copies`` does.
+    ``copies_dtype`` and ``compile``: how perturbed copies are passed (``camsbench.models.compiled``); the split itself
+    does not heed them, ``for_copies`` does.
     """
 
     name: str

@@ -1,0 +1,157 @@
+"""How fast the bare passes of a network are on this machine: by the kind of pass, and while a run goes on."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camsbench.core.heads import linear_head
+from camsbench.core.types import Split
+from camsbench.models.passes import Passes
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds an image of each kind of pass: through the features, the head, back through either, and the tail."""
+
+    features: float
+    head: float
+    back_head: float = 0.0
+    back_features: float = 0.0
+    tail: float = 0.0
+
+    def seconds(self, passes: Passes) -> float:
+        """How long ``passes`` take."""
+        head = max(passes.head, passes.features)  # the uncut network passes both
+        return (
+            passes.features * self.features
+            + head * self.head
+            + passes.backward * self.back_head
+            + passes.through * self.back_features
+            + passes.tail * self.tail
+        )
+
+    @property
+    def forward_rate(self) -> float:
+        """Passes of the whole network a second."""
+        return 1 / (self.features + self.head)
+
+
+ALL = Passes(1, 1, 1, 1)
+
+
+def by_kind(
+    cost: Callable[[Callable[[], Any], int], float], split: Split, x: Tensor, A: Tensor, passes: Passes = ALL
+) -> Speed:
+    """``cost(work, images)`` an image of each kind of pass that is among ``passes``.
+
+    A gradient's is what a pass with it costs more than one without.
+    """
+
+    def back(part: Callable[[Tensor], Tensor], at: Tensor) -> None:
+        with torch.enable_grad():
+            part(at.detach().requires_grad_()).sum().backward()  # autograd.grad would trip FlopCounterMode's hooks
+
+    closed = linear_head(split) if passes.tail else None
+    with torch.no_grad():
+        copies = split.for_copies  # nearly all of a run's passes
+        head = cost(lambda: copies.head(A), len(A))
+        features = cost(lambda: copies.logits(x), len(x)) - head  # backends run the whole network as one graph
+        tail = 0.0
+        if closed is not None and (rest := closed.rest) is not None:
+            behind = torch.zeros(len(A), closed.linear.out_features, device=A.device)
+            tail = cost(lambda: rest(behind), len(A))
+    back_head = cost(lambda: back(split.head, A), len(A)) - head if passes.backward else 0.0
+    back_features = cost(lambda: back(split.features, x), len(x)) - features if passes.through else 0.0
+    return Speed(features, head, max(0.0, back_head), max(0.0, back_features), tail)
+
+
+def times(work: Callable[[], Any], device: torch.device, repeats: int | None, seconds: float) -> list[float]:
+    """Seconds of each of ``repeats``, or of three when these took ``seconds``; None: as many as fit, at least one."""
+    found: list[float] = []
+    _wait(device)
+    while (len(found) < repeats) if repeats else True:
+        if sum(found) >= seconds and len(found) >= (3 if repeats else 1):
+            break
+        start = time.perf_counter()
+        work()
+        _wait(device)
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+FEW = 3  # repeats that are enough of what takes long
+NONE = Passes()
+
+
+class Bare:
+    """Times bare passes of a split: with its folding, layout, backend and precision, on full micro-batches of noise.
+
+    The rate of a shared machine moves within minutes, so that what is timed after a run says little of the minutes
+    before. Some of the passes are therefore timed between the run's own, and those that are still lacking behind them.
+
+    Args:
+        split: whose passes.
+        repeats: how many times each kind is timed; ``FEW`` times what takes long.
+    """
+
+    def __init__(self, split: Split, repeats: int) -> None:
+        self.split = split
+        self.repeats = repeats
+        self.samples: list[Speed] = []
+        self.spent = 0.0
+        self._start = time.perf_counter()
+        side = split.preprocess.crop
+        noise = torch.randn(split.micro_batch.size, 3, side, side, generator=torch.Generator().manual_seed(0))
+        self._x = noise.to(split.device, memory_format=split.memory_format)
+        with torch.no_grad():
+            self._A = split.features(self._x)
+            split.for_copies.logits(self._x)  # warms up
+
+    def due(self) -> bool:
+        """Whether measuring took less than a twentieth of the time so far; with enough repeats, a hundredth."""
+        share = 20 if len(self.samples) < self.repeats else 100
+        return not self.samples or share * self.spent < time.perf_counter() - self._start
+
+    def sample(self) -> None:
+        """Time one micro-batch through the features and the head."""
+        start = time.perf_counter()
+        self.samples.append(by_kind(self._once, self.split, self._x, self._A, NONE))
+        self.spent += time.perf_counter() - start
+
+    def speed(self, passes: Passes, seconds: float) -> tuple[Speed, int]:
+        """The medians, and the number of repeats behind the least certain of them.
+
+        Args:
+            passes: what the run made; kinds that it did not make are not measured.
+            seconds: after this time a kind has enough with ``FEW`` repeats.
+        """
+        while len(self.samples) < self.repeats and (self.spent < seconds or len(self.samples) < FEW):
+            self.sample()
+        features, head = (statistics.median(getattr(s, part) for s in self.samples) for part in ("features", "head"))
+        if not (passes.backward or passes.through or passes.tail):
+            return Speed(features, head), len(self.samples)
+        fewest = len(self.samples)
+
+        def cost(work: Callable[[], Any], images: int) -> float:
+            nonlocal fewest
+            found = times(work, self.split.device, self.repeats, seconds)
+            fewest = min(fewest, len(found))
+            return statistics.median(found) / images
+
+        rest = by_kind(cost, self.split, self._x, self._A, passes)
+        return replace(rest, features=features, head=head), fewest
+
+    def _once(self, work: Callable[[], Any], images: int) -> float:
+        return times(work, self.split.device, 1, 0.0)[0] / images
