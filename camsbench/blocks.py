@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.pending import Pending, Task
-from camsbench.shard import Shard
+from camsbench.pending import Pending
+from camsbench.store.schema import Task
+from camsbench.store.shares import Shard
 
 
 @dataclass(frozen=True)

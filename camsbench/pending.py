@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from camsbench.data.record import Record
 from camsbench.job import Job
-from camsbench.store import RunFolder
-
-
-class Task(NamedTuple):
-    """One row of an image: a method at a layer."""
-
-    layer: str
-    method: str
+from camsbench.store.folder import RunFolder
+from camsbench.store.schema import Task
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from camsbench.blocks import Block
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
-from camsbench.shard import Shard
+from camsbench.store.shares import Shard
 from camsbench.worker import Done
 
 log = logging.getLogger(__name__)

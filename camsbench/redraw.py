@@ -8,10 +8,11 @@ from camsbench.blocks import Block, blocks, cut
 from camsbench.data.loader import batches
 from camsbench.data.record import Record
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
-from camsbench.pending import Task, where
-from camsbench.shard import Shard
-from camsbench.store import RunFolder
+from camsbench.pending import where
+from camsbench.store.folder import RunFolder
+from camsbench.store.maps import MapFolder
+from camsbench.store.schema import Task
+from camsbench.store.shares import Shard
 from camsbench.worker import explanations
 
 

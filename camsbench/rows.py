@@ -11,7 +11,7 @@ import torch
 from camsbench.core.explained import Explained, measure
 from camsbench.data.record import Record
 from camsbench.job import Job
-from camsbench.pending import Task
+from camsbench.store.schema import Task
 
 NOT_FINITE = "the map or the probability holds NaN or infinity"
 

@@ -9,11 +9,11 @@ from camsbench.accounting import Account, Spent
 from camsbench.blocks import blocks
 from camsbench.executors.executor import executor
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
 from camsbench.pending import pending
 from camsbench.progress import Progress
 from camsbench.redraw import draw_missing
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
+from camsbench.store.maps import MapFolder
 
 
 def run(job: Job, folder: RunFolder) -> Account:

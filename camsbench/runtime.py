@@ -14,7 +14,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.executor_options import ExecutorOptions
 from camsbench.models import backends
 from camsbench.precision import check_compile, copies_dtype
-from camsbench.shard import Shard
+from camsbench.store.shares import Shard
 
 AUTO_BATCH = {"cpu": 16, "cuda": 64}
 

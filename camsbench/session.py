@@ -18,7 +18,7 @@ from camsbench.job import Job
 from camsbench.report import page
 from camsbench.report.finished import Finished
 from camsbench.runner import run
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 from camsbench.summary import Outcome as Outcome
 from camsbench.summary import report
 

@@ -14,8 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from camsbench.errors import CamsbenchError
-from camsbench.locks import in_use
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
+from camsbench.store.shares import in_use
 
 SILENT = 120.0  # seconds without a sign of life
 

@@ -12,12 +12,13 @@ from omegaconf import DictConfig
 from camsbench import tables
 from camsbench.accounting import Account
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
-from camsbench.pending import Task, where
+from camsbench.pending import where
 from camsbench.report import gallery
 from camsbench.report.heading import heading
 from camsbench.spread import spread_markdown, spread_of
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
+from camsbench.store.maps import MapFolder
+from camsbench.store.schema import Task
 from camsbench.tables.pairs import pairs
 
 

@@ -21,11 +21,11 @@ from camsbench.data.loader import Batch, Loader
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import checksum
-from camsbench.pending import Task
 from camsbench.rows import Row, failed, measured
+from camsbench.store.maps import MapFolder
+from camsbench.store.schema import Task
 
 log = logging.getLogger(__name__)
 

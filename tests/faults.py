@@ -16,7 +16,7 @@ import torch
 
 from camsbench.config import compose_config
 from camsbench.session import Outcome, execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 OPTIONS = [
     *("method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "metric.insertion.steps=4", "data.limit=6"),

@@ -21,7 +21,7 @@ from camsbench.data.embedded import samples
 from camsbench.data.loader import batches, read
 from camsbench.models.split import TorchSplit
 from camsbench.runner import run
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 
 @dataclass

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Error, Page
 
 from camsbench.config import compose_config
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 pytestmark = pytest.mark.browser
 SCRIPTS = Path(__file__).parent.parent / "scripts"

@@ -20,7 +20,7 @@ from camsbench.config import compose_config
 from camsbench.data.classes import class_index, class_name
 from camsbench.nearest import composed, nearest
 from camsbench.progress import Progress
-from camsbench.shard import Shard
+from camsbench.store.shares import Shard
 
 
 def test_a_picture_is_explained(sample_paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,8 @@ from camsbench import CamsbenchError, session
 from camsbench.blocks import Block
 from camsbench.config import compose_config
 from camsbench.executors.schedule import Schedule
-from camsbench.pending import Task
 from camsbench.runtime import prepare
+from camsbench.store.schema import Task
 
 TASK = Task("bn2", "gradcam")
 

@@ -23,7 +23,7 @@ from camsbench.data.embedded import samples
 from camsbench.job import Job
 from camsbench.models.split import TorchSplit
 from camsbench.status import status
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 pytestmark = pytest.mark.faults
 

@@ -22,7 +22,7 @@ from camsbench.report.gallery import Line, Panel, figure_of
 from camsbench.report.printing import PAGE, printed
 from camsbench.report.strips import Strips, _folded
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 QUICK = ["runtime.workers=0", "report.html=false", "runtime.device=cpu", "metric=[complexity]"]
 JEEPS = "data.classes=[129,609]"  # spoonbill, predicted rightly; two jeeps, predicted as beach wagon and convertible

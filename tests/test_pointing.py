@@ -23,7 +23,7 @@ from camsbench.core.types import Forward, Split
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 from camsbench.tables.class_average import class_average
 
 

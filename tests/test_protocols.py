@@ -39,7 +39,7 @@ from camsbench.metrics.curves import Curve
 from camsbench.metrics.ranking import cell_rank
 from camsbench.models.split import TorchSplit, cut
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 MASKED = ("drop", "increase", "coherency", "complexity", "adcc")
 ALL = ("drop", "increase", "insertion", "deletion", "coherency", "complexity", "adcc")

@@ -28,7 +28,7 @@ from camsbench.report.page.pictures import said
 from camsbench.report.page.standings import standings
 from camsbench.report.page.table import ImageTable
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 OPTIONS = [
     *("data.limit=4", "method=[gradcam,abscam_init,reciprocam]", "++limits.reciprocam=3", "protocol.insertion.steps=4"),

@@ -23,7 +23,7 @@ from camsbench.config import compose_config
 from camsbench.core.saliency import normalise
 from camsbench.models.split import TorchSplit
 from camsbench.session import Outcome, execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 STEPS = ["metric.insertion.steps=4", "metric.deletion.steps=4"]
 FAST = [*STEPS, "runtime.workers=0", "runtime.device=cpu", "runtime.bare=0", "report.html=false"]

@@ -29,7 +29,7 @@ from camsbench.models import randomise
 from camsbench.models.randomise import layers_of, randomised
 from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 FEW = ("classifier", "conv_head", "blocks.6")
 MEASURES = ("spearman", "abs_spearman", "ssim", "hog")

@@ -15,10 +15,10 @@ from faults import OPTIONS, begin, parts, rows_of, run, same_rows, until
 from camsbench import CamsbenchError
 from camsbench.blocks import blocks, plan_hash
 from camsbench.data.record import Record
-from camsbench.locks import hold, in_use
-from camsbench.pending import Pending, Task
-from camsbench.shard import Shard
+from camsbench.pending import Pending
 from camsbench.status import main, status
+from camsbench.store.schema import Task
+from camsbench.store.shares import Shard, hold, in_use
 
 TASK = Task("bn2", "gradcam")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from camsbench.columns import CURVE
 from camsbench.data.record import Record
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
+from camsbench.store.schema import CURVE
 
 HEAD = {"model": "m", "layer": "l", "method": "gradcam", "protocol": "rise@1", "seed": 0}
 

@@ -15,7 +15,7 @@ from camsbench import tables
 from camsbench.config import compose_config
 from camsbench.errors import CamsbenchError
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 from camsbench.tables.latex import escape
 from camsbench.tables.paper import OTHER_MACHINE
 

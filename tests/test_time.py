@@ -23,7 +23,7 @@ from camsbench.metrics.time import Time
 from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit
 from camsbench.session import execute
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 
 @dataclass

@@ -16,7 +16,7 @@ from camsbench.config import build
 from camsbench.data.record import Record
 from camsbench.executors.crew import Said
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
+from camsbench.store.maps import MapFolder
 from camsbench.worker import Worker
 
 

@@ -12,8 +12,8 @@ from camsbench.executor_options import CREWS
 from camsbench.executors.crew import conduct
 from camsbench.executors.inline import Inline
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
 from camsbench.progress import Progress
+from camsbench.store.maps import MapFolder
 from camsbench.worker import Done
 
 

@@ -7,8 +7,8 @@ from collections.abc import Generator, Sequence
 from camsbench.accounting import Closing
 from camsbench.blocks import Block
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
 from camsbench.progress import Progress
+from camsbench.store.maps import MapFolder
 from camsbench.worker import AHEAD, Done, Worker
 
 ME = 0

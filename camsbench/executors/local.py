@@ -20,7 +20,7 @@ from camsbench.blocks import Block
 from camsbench.executors.crew import Event, Lost
 from camsbench.executors.errand import Errand
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
+from camsbench.store.maps import MapFolder
 
 CLOSING = 300.0  # seconds that the last measurements may take
 

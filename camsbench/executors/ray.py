@@ -17,7 +17,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.executors.crew import Event, Lost, Ready, Refused, Said
 from camsbench.executors.errand import Errand, Forwarding
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
+from camsbench.store.maps import MapFolder
 from camsbench.trust import VARIABLE
 from camsbench.worker import Done, Worker
 

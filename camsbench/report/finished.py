@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config import build
 from camsbench.errors import CamsbenchError
 from camsbench.job import Job
-from camsbench.kept_maps import MapFolder
-from camsbench.pending import Task
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
+from camsbench.store.maps import MapFolder
+from camsbench.store.schema import Task
 
 Row = dict[Hashable, Any]
 

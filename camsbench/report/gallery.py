@@ -19,9 +19,9 @@ from camsbench.core.preprocess import Preprocess
 from camsbench.data.classes import class_name
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
-from camsbench.kept_maps import MapFolder
-from camsbench.pending import Task
 from camsbench.report.printing import SCREEN, Size
+from camsbench.store.maps import MapFolder
+from camsbench.store.schema import Task
 
 COLOURS = "inferno"  # readable without colour vision
 OPACITY = 0.6

@@ -14,10 +14,10 @@ from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.metrics.sanity import Randomisation
 from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
-from camsbench.pending import Task
 from camsbench.report.finished import Finished
 from camsbench.report.gallery import Panel, blank, overlay
 from camsbench.report.printing import printed
+from camsbench.store.schema import Task
 from camsbench.worker import base_forward
 
 Below = tuple[str, Panel]  # what stands below a map, and the map

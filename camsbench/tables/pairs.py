@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camsbench.columns import HEAD, TAIL
+from camsbench.store.schema import HEAD, TAIL
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Interval, Statistic
 from camsbench.tables.grid import grid

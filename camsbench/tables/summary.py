@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
-from camsbench.columns import HEAD, TAIL
 from camsbench.metrics.adcc import harmonic
+from camsbench.store.schema import HEAD, TAIL
 from camsbench.tables.class_average import class_average
 from camsbench.tables.grid import grid
 

@@ -20,7 +20,7 @@ from camsbench.accounting import Account
 from camsbench.config import build, compose_config
 from camsbench.data.embedded import samples
 from camsbench.runner import run
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 FOUR = ("gradcam", "gradcampp", "smoothgradcampp", "reciprocam")  # Smooth Grad-CAM++ with its 4 noisy copies
 

@@ -25,7 +25,7 @@ from benching.runs import of_process, repeated
 from camsbench.config import compose_config, images_of
 from camsbench.data import imagenet, tars
 from camsbench.data.classes import validation_id
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 WORK = ["method=gradcam", "metric=[drop,increase,insertion,deletion]", "runtime.device=cpu", "runtime.bare=0"]
 WORK += ["metric.insertion.steps=8", "metric.deletion.steps=8", "runtime.batch_size=4", "runtime.block=4"]

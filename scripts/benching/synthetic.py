@@ -12,7 +12,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from camsbench.config import compose_config
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 METHODS = ("gradcam", "gradcampp", "smoothgradcampp", "scorecam", "reciprocam")
 METRICS = ("drop", "increase", "deletion", "insertion", "coherency", "complexity", "adcc")

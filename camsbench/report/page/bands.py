@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from camsbench.report.page.lines import Entry
 from camsbench.report.page.source import Source
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 
 POINTS = 57  # of a curve, at most: a pixel or two apart in a page
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from camsbench.columns import HEAD, TAIL
 from camsbench.report.page.source import Source
+from camsbench.store.schema import HEAD, TAIL
 from camsbench.tables.summary import ARROWS, POINTING, SHORT, TIMES
 
 

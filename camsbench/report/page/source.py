@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config import measures
 from camsbench.errors import CamsbenchError
 from camsbench.maps_option import check_maps
-from camsbench.store import RunFolder
+from camsbench.store.folder import RunFolder
 from camsbench.tables.pairs import pairs
 
 EXPERIMENT = "experiment.yaml"  # in the folder of an experiment, beside those of its runs

@@ -13,14 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from camsbench.columns import CURVE, KEY, schema
 from camsbench.data.record import Record
-from camsbench.environment import Environment
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
-from camsbench.locks import hold, mutex
-from camsbench.parts import Parts
-from camsbench.shard import Shard
+from camsbench.store.environment import Environment
+from camsbench.store.parts import Parts
+from camsbench.store.schema import CURVE, KEY, schema
+from camsbench.store.shares import Shard, hold, mutex
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +27,8 @@ log = logging.getLogger(__name__)
 class RunFolder:
     """A run on disk. Every file is written under a temporary name and renamed: a crash leaves none half done.
 
-    Several sessions may work in it, each on another share of the run (see ``camsbench.locks``). What they all write is
-    written in a ``moment`` alone.
+    Several sessions may work in it, each on another share of the run (see ``camsbench.store.shares``). What they all
+    write is written in a ``moment`` alone.
     """
 
     def __init__(self, path: Path) -> None:

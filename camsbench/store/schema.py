@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -29,3 +30,10 @@ CURVE = {
 def schema(columns: Iterable[str]) -> pa.Schema:
     """The columns of a row, with a run's metric columns between what identifies it and what happened to it."""
     return pa.schema({**HEAD, **dict.fromkeys(columns, pa.float64()), **TAIL})
+
+
+class Task(NamedTuple):
+    """One row of an image: a method at a layer."""
+
+    layer: str
+    method: str

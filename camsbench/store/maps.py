@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camsbench.data.record import Record
 from camsbench.files import publish
-from camsbench.pending import Task
+from camsbench.store.schema import Task
 
 
 class MapFolder:
