@@ -12,11 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from camsbench import help
-from camsbench.commandline import quoted
+from camsbench.config import help
+from camsbench.config.compose import quoted
+from camsbench.config.paths import CONF
+from camsbench.config.trust import check_foreign
 from camsbench.errors import CamsbenchError
-from camsbench.foreign import check_foreign
-from camsbench.places import CONF
 
 codes: list[int] = []  # one a job of a sweep
 home = os.getpid()  # a launcher may run jobs in other processes, or on other machines
@@ -76,7 +76,7 @@ def main() -> None:
         _job()
     except SystemExit as end:
         if end.code == 1 and not codes:  # Hydra could not compose it
-            from camsbench.nearest import nearest
+            from camsbench.config.suggest import nearest
 
             for sentence in nearest(sys.argv[1:]):
                 print(f"camsbench: {sentence}", file=sys.stderr)

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from camsbench.config.job import Job
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.types import Split
-from camsbench.job import Job
 from camsbench.machine import DeviceUse, peak_device, peak_rss
 from camsbench.models.passes import Passes, counted
 from camsbench.models.speed import Bare, Speed

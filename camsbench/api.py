@@ -13,7 +13,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from camsbench.config import check_needs, compose_config, explainers, load_splits, measures
+from camsbench.config.build import check_needs, explainers, load_splits, measures
+from camsbench.config.compose import compose_config
+from camsbench.config.precision import check_compile, copies_dtype, set_precision
 from camsbench.core import explained as explaining
 from camsbench.core import scoring
 from camsbench.core.boxes import checked
@@ -25,8 +27,6 @@ from camsbench.errors import CamsbenchError
 from camsbench.models import backends
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
-from camsbench.precision import check_compile, copies_dtype
-from camsbench.runtime import set_precision
 
 Target = Tensor | Sequence[int] | int | None
 

@@ -11,15 +11,15 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from camsbench.config import networks
+from camsbench.config.build import networks
+from camsbench.config.job import published_top1
+from camsbench.config.runtime import prepare
+from camsbench.config.suggest import composed
 from camsbench.data import imagenet
 from camsbench.data.checks import agreement, check_labels
 from camsbench.data.classes import class_name
 from camsbench.data.layouts import LAYOUTS, Found
 from camsbench.errors import CamsbenchError
-from camsbench.job import published_top1
-from camsbench.nearest import composed
-from camsbench.runtime import prepare
 
 ROWS = 5
 

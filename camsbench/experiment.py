@@ -12,10 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench import session, tables
-from camsbench.controls import with_controls
+from camsbench.config.compose import with_controls
+from camsbench.config.suggest import composed
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
-from camsbench.nearest import composed
 from camsbench.report import figures, page, papertable
 from camsbench.session import Outcome
 

@@ -15,9 +15,9 @@ import torch
 from omegaconf import OmegaConf
 
 import camsbench
-from camsbench.config import PLACE, SELECTION
-from camsbench.job import Job
-from camsbench.places import PACKAGE
+from camsbench.config.build import PLACE, SELECTION
+from camsbench.config.job import Job
+from camsbench.config.paths import PACKAGE
 
 PACKAGES = (
     "torch",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from camsbench.config.job import Job
 from camsbench.data.record import Record
-from camsbench.job import Job
 from camsbench.store.folder import RunFolder
 from camsbench.store.schema import Task
 

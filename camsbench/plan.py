@@ -13,10 +13,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from camsbench.controls import with_controls
+from camsbench.config.compose import with_controls
+from camsbench.config.suggest import composed
 from camsbench.errors import CamsbenchError
 from camsbench.experiment import cells
-from camsbench.nearest import composed
 from camsbench.planning import images
 from camsbench.planning.count import plan
 from camsbench.planning.networks import Networks

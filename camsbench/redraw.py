@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from camsbench.blocks import Block, blocks, cut
+from camsbench.config.job import Job
 from camsbench.data.loader import batches
 from camsbench.data.record import Record
-from camsbench.job import Job
 from camsbench.pending import where
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder

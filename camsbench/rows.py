@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from camsbench.config.job import Job
 from camsbench.core.explained import Explained, measure
 from camsbench.data.record import Record
-from camsbench.job import Job
 from camsbench.store.schema import Task
 
 NOT_FINITE = "the map or the probability holds NaN or infinity"

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from camsbench.accounting import Account, Spent
 from camsbench.blocks import blocks
+from camsbench.config.job import Job
 from camsbench.executors.executor import executor
-from camsbench.job import Job
 from camsbench.pending import pending
 from camsbench.progress import Progress
 from camsbench.redraw import draw_missing

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import identity
 from camsbench.allocator import keep_freed_memory
 from camsbench.blocks import check_shares, plan_hash
-from camsbench.config import build
-from camsbench.controls import with_controls
+from camsbench.config.build import build
+from camsbench.config.compose import with_controls
+from camsbench.config.job import Job
 from camsbench.data.checks import agreement, refuse_wrong
 from camsbench.errors import CamsbenchError
-from camsbench.job import Job
 from camsbench.report import page
 from camsbench.report.finished import Finished
 from camsbench.runner import run

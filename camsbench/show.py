@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from camsbench.commandline import quoted
-from camsbench.config import build
+from camsbench.config.build import build
+from camsbench.config.compose import quoted
+from camsbench.config.job import Job
+from camsbench.config.suggest import composed
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.noise import stream_seeds
@@ -20,8 +22,6 @@ from camsbench.data.classes import class_index, class_name
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.job import Job
-from camsbench.nearest import composed
 from camsbench.report.gallery import Line, Panel, figure_of, save
 
 TOP = 5

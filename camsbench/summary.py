@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from camsbench import tables
 from camsbench.accounting import Account
-from camsbench.job import Job
+from camsbench.config.job import Job
 from camsbench.pending import where
 from camsbench.report import gallery
 from camsbench.report.heading import heading

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from camsbench.accounting import Closing, Spent, accounted
 from camsbench.blocks import Block, cut
+from camsbench.config.job import Job
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.noise import stream_seeds
@@ -20,7 +21,6 @@ from camsbench.core.types import Forward, Split
 from camsbench.data.loader import Batch, Loader
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.job import Job
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import checksum
 from camsbench.rows import Row, failed, measured

@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 
 import camsbench
-from camsbench.config import CONF, compose_config, explainers
+from camsbench.config.build import explainers
+from camsbench.config.compose import compose_config
+from camsbench.config.paths import CONF
 from camsbench.core import scoring
 from camsbench.core.noise import stream_seeds
 from camsbench.core.types import Explainer, Forward

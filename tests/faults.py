@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 import torch
 
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.session import Outcome, execute
 from camsbench.store.folder import RunFolder
 

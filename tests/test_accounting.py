@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from camsbench.accounting import Account, accounted
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
+from camsbench.config.job import Job
 from camsbench.core.microbatch import MicroBatch
-from camsbench.job import Job
 from camsbench.models.passes import Passes
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.types import Forward, Split
 from camsbench.files import user_cache

@@ -13,7 +13,8 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config import build, compose_config
+from camsbench.config.build import build
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.boxes import Boxes, checked
 from camsbench.core.explained import Explained

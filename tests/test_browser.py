@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, Page
 
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from camsbench.commandline import quoted
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config, quoted
 
 STRANGE = [
     "/data/my images",

@@ -15,10 +15,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from camsbench import CamsbenchError, audit, check, ls, plan, show, status
-from camsbench import help as help_
-from camsbench.config import compose_config
+from camsbench.config import catalogue
+from camsbench.config import help as help_
+from camsbench.config.compose import compose_config
+from camsbench.config.paths import CONF
+from camsbench.config.suggest import composed, nearest
 from camsbench.data.classes import class_index, class_name
-from camsbench.nearest import composed, nearest
 from camsbench.progress import Progress
 from camsbench.store.shares import Shard
 
@@ -84,11 +86,11 @@ def test_classes_by_name() -> None:
         class_index("zebra", 10)
 
 
-@pytest.mark.parametrize("group", ls.GROUPS)
+@pytest.mark.parametrize("group", catalogue.GROUPS)
 def test_every_choice_is_listed_with_a_line(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ls.main([group]) == 0
     lines = capsys.readouterr().out.splitlines()
-    files = {path.stem for path in (ls.CONF / ls.GROUPS[group]).glob("*.yaml")}
+    files = {path.stem for path in (CONF / catalogue.GROUPS[group]).glob("*.yaml")}
     assert {line.split()[0] for line in lines} == files
     assert all(len(line.split()) > 2 for line in lines), "a choice without a word about it"
 
@@ -96,7 +98,7 @@ def test_every_choice_is_listed_with_a_line(group: str, capsys: pytest.CaptureFi
 def test_the_groups_are_listed_and_a_misspelt_one_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
     assert ls.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[3] for line in lines] == list(ls.GROUPS)
+    assert [line.split()[3] for line in lines] == list(catalogue.GROUPS)
     assert ls.main(["model"]) == 0
     assert "resnet50" in capsys.readouterr().out
     assert ls.main(["modles"]) == 1
@@ -108,7 +110,7 @@ def test_the_groups_are_listed_and_a_misspelt_one_is_answered(capsys: pytest.Cap
 @pytest.mark.parametrize("group", ["methods", "metrics"])
 def test_a_choice_says_what_its_class_says_of_itself(group: str) -> None:
     for name, line in ls.choices(group):
-        text = (ls.CONF / ls.GROUPS[group] / f"{name}.yaml").read_text()
+        text = (CONF / catalogue.GROUPS[group] / f"{name}.yaml").read_text()
         if not text.startswith("#") and "_target_" in text:
             made = resolve_name(yaml.safe_load(text)[name]["_target_"])
             assert line == made.__doc__.splitlines()[0].rstrip(".")
@@ -179,7 +181,7 @@ def test_help_names_every_choice_and_fits_the_terminal() -> None:
         said = help_.text(width)
         assert max(map(len, said.splitlines())) <= max(width, 84)  # examples are not broken
     words = set(said.replace("*", "").split())
-    for group in ls.GROUPS:
+    for group in catalogue.GROUPS:
         for name, _ in ls.choices(group):
             assert name in words, f"{group}: {name}"
     for word in ("Exit code", "goes on where a killed run", "--cfg job", "rise*", "gradcam*", "local*", "samples*"):

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from camsbench import CamsbenchError
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
+from camsbench.config.precision import check_compile, copies_dtype
+from camsbench.config.runtime import prepare
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, Metric, explain
 from camsbench.core.microbatch import MicroBatch
@@ -29,8 +31,6 @@ from camsbench.models import compiled as engine
 from camsbench.models.compiled import OneShape
 from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit, check_range
-from camsbench.precision import check_compile, copies_dtype
-from camsbench.runtime import prepare
 
 CPU = torch.device("cpu")
 

@@ -17,9 +17,9 @@ from torchvision.models import resnet18
 
 from camsbench import CamsbenchError, session
 from camsbench.blocks import Block
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
+from camsbench.config.runtime import prepare
 from camsbench.executors.schedule import Schedule
-from camsbench.runtime import prepare
 from camsbench.store.schema import Task
 
 TASK = Task("bn2", "gradcam")

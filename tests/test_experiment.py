@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from camsbench import experiment
-from camsbench.config import CONF, compose_config
+from camsbench.config.compose import compose_config
+from camsbench.config.paths import CONF
 from camsbench.errors import CamsbenchError
 from camsbench.experiment import Cell
 

@@ -18,9 +18,9 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from camsbench import CamsbenchError
-from camsbench.config import build
+from camsbench.config.build import build
+from camsbench.config.job import Job
 from camsbench.data.embedded import samples
-from camsbench.job import Job
 from camsbench.models.split import TorchSplit
 from camsbench.status import status
 from camsbench.store.folder import RunFolder

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from camsbench import CamsbenchError
-from camsbench.config import CONF, compose_config
+from camsbench.config.compose import compose_config
+from camsbench.config.paths import CONF
 from camsbench.data.loader import Picture
 from camsbench.report import figures
 from camsbench.report.curves import Curves

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from camsbench import CamsbenchError, check
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.core.preprocess import Preprocess
 from camsbench.data.checks import Agreement, agreement
 from camsbench.data.classes import wnids

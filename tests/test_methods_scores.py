@@ -25,7 +25,8 @@ from torchcam import methods as torchcam
 from torchvision.transforms.v2.functional import gaussian_blur
 
 import camsbench
-from camsbench.config import compose_config, explainers
+from camsbench.config.build import explainers
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.microbatch import MicroBatch
 from camsbench.core.noise import normal, normal_at, stream_seeds

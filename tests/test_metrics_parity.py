@@ -24,7 +24,8 @@ from torch import Tensor
 from torchcam.methods import GradCAM as TorchCamGradCAM
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
-from camsbench.config import compose_config, measures
+from camsbench.config.build import measures
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.saliency import SaliencyRule

@@ -14,7 +14,7 @@ import pytest
 from torch import Tensor
 
 import camsbench
-from camsbench.config import CONF
+from camsbench.config.paths import CONF
 from camsbench.tables.published import TABLES
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "| gradcam | 1 |" in done.stdout
     where = subprocess.run(
-        [sys.executable, "-c", "import camsbench.config; print(camsbench.config.CONF)"],
+        [sys.executable, "-c", "import camsbench.config; print(camsbench.config.paths.CONF)"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(unpacked)},
         capture_output=True,

@@ -14,7 +14,8 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config import build, compose_config, measures
+from camsbench.config.build import build, measures
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.boxes import Boxes, inside
 from camsbench.core.explained import Explained, Metric

@@ -28,7 +28,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from camsbench.config import compose_config, measures
+from camsbench.config.build import measures
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.preprocess import Preprocess

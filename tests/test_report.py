@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from camsbench import CamsbenchError, experiment, tables
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.report import page
 from camsbench.report.__main__ import main
 from camsbench.report.page.agreement import agreements

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.core.saliency import normalise
 from camsbench.models.split import TorchSplit
 from camsbench.session import Outcome, execute

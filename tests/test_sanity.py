@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config import build, compose_config
+from camsbench.config.build import build
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.saliency import SaliencyRule

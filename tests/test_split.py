@@ -13,7 +13,7 @@ from torch import nn
 
 import camsbench
 from camsbench import CamsbenchError, cut
-from camsbench.config import CONF
+from camsbench.config.paths import CONF
 from camsbench.core.preprocess import Preprocess
 from camsbench.models.load import _published_transform
 from camsbench.models.weights import ModelSpec, weight_hash

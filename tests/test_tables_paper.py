@@ -12,7 +12,7 @@ import pytest
 from handmade import rows
 
 from camsbench import tables
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.errors import CamsbenchError
 from camsbench.session import execute
 from camsbench.store.folder import RunFolder

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.saliency import SaliencyRule

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config import compose_config, explainers, images_of, measures
-from camsbench.foreign import check_foreign
-from camsbench.trust import check_targets
+from camsbench.config.build import explainers, images_of, measures
+from camsbench.config.compose import compose_config
+from camsbench.config.trust import check_foreign, check_targets
 
 PLUGIN = """
 from dataclasses import dataclass

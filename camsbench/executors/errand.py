@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from camsbench.config import build
+from camsbench.config.build import build
+from camsbench.config.job import Job
 from camsbench.data.record import Record
 from camsbench.executors.crew import Said
-from camsbench.job import Job
 from camsbench.store.maps import MapFolder
 from camsbench.worker import Worker
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from camsbench.accounting import Closing
 from camsbench.blocks import Block
-from camsbench.executor_options import CREWS
+from camsbench.config.job import Job
+from camsbench.config.runtime import CREWS
 from camsbench.executors.crew import conduct
 from camsbench.executors.inline import Inline
-from camsbench.job import Job
 from camsbench.progress import Progress
 from camsbench.store.maps import MapFolder
 from camsbench.worker import Done

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 
 from camsbench.accounting import Closing
 from camsbench.blocks import Block
-from camsbench.job import Job
+from camsbench.config.job import Job
 from camsbench.progress import Progress
 from camsbench.store.maps import MapFolder
 from camsbench.worker import AHEAD, Done, Worker

@@ -17,9 +17,9 @@ import torch
 
 from camsbench.accounting import Closing
 from camsbench.blocks import Block
+from camsbench.config.job import Job
 from camsbench.executors.crew import Event, Lost
 from camsbench.executors.errand import Errand
-from camsbench.job import Job
 from camsbench.store.maps import MapFolder
 
 CLOSING = 300.0  # seconds that the last measurements may take

@@ -13,12 +13,12 @@ from typing import Any
 from camsbench.accounting import Closing
 from camsbench.allocator import keep_freed_memory
 from camsbench.blocks import Block
+from camsbench.config.job import Job
+from camsbench.config.trust import VARIABLE
 from camsbench.errors import CamsbenchError
 from camsbench.executors.crew import Event, Lost, Ready, Refused, Said
 from camsbench.executors.errand import Errand, Forwarding
-from camsbench.job import Job
 from camsbench.store.maps import MapFolder
-from camsbench.trust import VARIABLE
 from camsbench.worker import Done, Worker
 
 log = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from camsbench.config import networks
+from camsbench.config.build import networks
+from camsbench.config.runtime import prepare
 from camsbench.errors import CamsbenchError
 from camsbench.models.dry import CountedSplit, DrySplit, Tally
 from camsbench.models.speed import Speed, by_kind, times
 from camsbench.models.split import TorchSplit
-from camsbench.runtime import prepare
 
 IMAGES = {"cpu": 2, "cuda": 64}  # a CPU's convolutions hardly grow faster beyond
 SECONDS = 0.5  # how long each kind of pass is repeated, once at least

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from camsbench.config.maps_option import check_maps
 from camsbench.errors import CamsbenchError
-from camsbench.maps_option import check_maps
 from camsbench.report.page import find, write
 
 MAPS = "report.maps="

@@ -10,9 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config import build
+from camsbench.config.build import build
+from camsbench.config.job import Job
 from camsbench.errors import CamsbenchError
-from camsbench.job import Job
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from omegaconf import DictConfig
 
-from camsbench.job import published_top1
+from camsbench.config.job import published_top1
 
 
 def heading(cfg: DictConfig, rows: pd.DataFrame) -> str:

@@ -17,7 +17,8 @@ from timm.data import ImageNetInfo
 from benching.subjects import Bench
 from benching.timing import Contender, Row, measure
 from camsbench.accounting import Account
-from camsbench.config import build, compose_config
+from camsbench.config.build import build
+from camsbench.config.compose import compose_config
 from camsbench.data.embedded import samples
 from camsbench.runner import run
 from camsbench.store.folder import RunFolder

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from camsbench.config import compose_config
+from camsbench.config.compose import compose_config
 from camsbench.store.folder import RunFolder
 
 METHODS = ("gradcam", "gradcampp", "smoothgradcampp", "scorecam", "reciprocam")

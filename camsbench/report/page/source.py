@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config import measures
+from camsbench.config.build import measures
+from camsbench.config.maps_option import check_maps
 from camsbench.errors import CamsbenchError
-from camsbench.maps_option import check_maps
 from camsbench.store.folder import RunFolder
 from camsbench.tables.pairs import pairs
 

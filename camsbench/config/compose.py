@@ -1,9 +1,27 @@
-"""Paths as people type them: Hydra's grammar has a meaning of its own for spaces, brackets, ``=`` and commas."""
+"""What was typed becomes a configuration: paths in quotes, groups and options composed, controls added."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from camsbench.config.paths import CONF
+
+
+def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration that the command line would compose from the same overrides."""
+    outer = GlobalHydra.instance().hydra  # a caller may be a Hydra application itself
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = outer
+
 
 PATHS = ("data.root", "data.labels", "data.boxes", "data.subset", "output", "model.weights", "runtime.cache")
 PLAIN = re.compile(r"[\w./:@%-]*")
@@ -32,3 +50,16 @@ def _closing(value: str) -> str:
     """The closing quote; backslashes before it are doubled, which would escape it."""
     ends = len(value) - len(value.rstrip("\\"))
     return "\\" * ends + "'"
+
+
+CONTROLS = ("fakecam", "randomcam")
+
+
+def with_controls(cfg: DictConfig) -> DictConfig:
+    """A configuration with FakeCAM and the random map after its methods; methods that it has stay as they are."""
+    copy = cfg.copy()
+    with open_dict(copy):
+        for name in CONTROLS:
+            if name not in copy.method:
+                copy.method = OmegaConf.merge(copy.method, OmegaConf.load(CONF / "method" / f"{name}.yaml"))
+    return copy

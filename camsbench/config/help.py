@@ -9,8 +9,8 @@ from textwrap import shorten, wrap
 
 import yaml
 
-from camsbench.ls import GROUPS, choices
-from camsbench.places import CONF
+from camsbench.config.catalogue import GROUPS, choices
+from camsbench.config.paths import CONF
 
 FLAGS = {"--help", "-h"}
 CITATION = re.compile(r" \([^()]*\b(19|20)\d\d[^()]*\)")

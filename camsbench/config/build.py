@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
+from camsbench.config.job import Job
+from camsbench.config.maps_option import check_count, check_maps, first_images
+from camsbench.config.paths import CONF as CONF
+from camsbench.config.runtime import Runtime, prepare
+from camsbench.config.trust import check_targets
 from camsbench.core.explained import Metric
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.saliency import SaliencyRule
@@ -22,15 +25,10 @@ from camsbench.data.checks import check_boxes, check_labels
 from camsbench.data.record import Record
 from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
-from camsbench.job import Job
-from camsbench.maps_option import check_count, check_maps, first_images
 from camsbench.models import backends
 from camsbench.models.load import load
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import ModelSpec
-from camsbench.places import CONF as CONF
-from camsbench.runtime import Runtime, prepare
-from camsbench.trust import check_targets
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check")
@@ -38,17 +36,6 @@ FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
 NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
 OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see check_boxes
-
-
-def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
-    """The configuration that the command line would compose from the same overrides."""
-    outer = GlobalHydra.instance().hydra  # a caller may be a Hydra application itself
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
-    finally:
-        GlobalHydra.instance().hydra = outer
 
 
 def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:

@@ -62,3 +62,9 @@ def check_compile(wanted: object, backend: str, device: torch.device) -> bool:
     if lacking:
         raise CamsbenchError(f"runtime.compile=true needs {lacking}: install it, or use runtime.compile=false")
     return True
+
+
+def set_precision(precision: str) -> None:
+    """``fp32`` turns TF32 off in CUDA's convolutions (where PyTorch has it on) and products, ``tf32`` on."""
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

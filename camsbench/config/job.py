@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
+from camsbench.config.maps_option import first_images
+from camsbench.config.runtime import Runtime
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
 from camsbench.data.record import Record
-from camsbench.maps_option import first_images
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import is_path
-from camsbench.runtime import Runtime
 
 
 @dataclass(frozen=True)

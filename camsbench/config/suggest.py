@@ -11,10 +11,10 @@ from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config import compose_config
+from camsbench.config.catalogue import GROUPS
+from camsbench.config.compose import compose_config
+from camsbench.config.paths import CONF
 from camsbench.errors import CamsbenchError
-from camsbench.ls import GROUPS
-from camsbench.places import CONF
 
 LISTED = {folder: name for name, folder in GROUPS.items()}  # what python -m camsbench.ls calls a group
 NAMES = (*GROUPS.values(), "runtime")  # of groups
