@@ -15,11 +15,11 @@ from camsbench.config.job import Job
 from camsbench.pending import where
 from camsbench.report import gallery
 from camsbench.report.heading import heading
-from camsbench.spread import spread_markdown, spread_of
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
 from camsbench.tables.pairs import pairs
+from camsbench.tables.spread import spread_markdown, spread_of
 
 
 @dataclass(frozen=True)

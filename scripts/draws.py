@@ -1,6 +1,6 @@
 """Freeze the draws of ILSVRC2012 validation images: ten seeded lists of 5500 image numbers, one a line.
 
-python scripts/draws.py [--output camsbench/assets/draws]
+python scripts/draws.py [--output camsbench/data/assets/draws]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEADER = f"""\
 def main() -> None:
     """Write a file a draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--output", type=Path, default=Path("camsbench/assets/draws"))
+    parser.add_argument("--output", type=Path, default=Path("camsbench/data/assets/draws"))
     folder = parser.parse_args().output
     folder.mkdir(parents=True, exist_ok=True)
     for draw in range(COUNT):

@@ -10,9 +10,8 @@ import pytest
 
 from camsbench import audit as command
 from camsbench.tables.audit import findings, impossible, markdown
-from camsbench.tables.audit_abscam import vgg16_gflop
-from camsbench.tables.audit_reciprocam import adcc_bounds
-from camsbench.tables.finding import (
+from camsbench.tables.audit.abscam import vgg16_gflop
+from camsbench.tables.audit.finding import (
     HOLDS,
     IMPOSSIBLE,
     ROUNDING,
@@ -22,6 +21,7 @@ from camsbench.tables.finding import (
     quotient,
     smallest_fitting,
 )
+from camsbench.tables.audit.reciprocam import adcc_bounds
 from camsbench.tables.published import Cell, load
 
 

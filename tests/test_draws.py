@@ -17,7 +17,7 @@ from camsbench.data.embedded import samples
 from camsbench.data.record import Record
 from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
-from camsbench.spread import spread
+from camsbench.tables.spread import spread
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +40,7 @@ def script() -> ModuleType:
 
 @pytest.mark.parametrize("draw", [0, 9])
 def test_the_script_writes_what_is_frozen(draw: int, script: ModuleType) -> None:
-    path = ROOT / "camsbench" / "assets" / "draws" / f"draw{draw}.txt"
+    path = ROOT / "camsbench" / "data" / "assets" / "draws" / f"draw{draw}.txt"
     assert path.read_text() == script.text(draw)
 
 

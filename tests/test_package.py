@@ -39,7 +39,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
     in_wheel = {path.relative_to(unpacked / "camsbench/conf") for path in (unpacked / "camsbench/conf").rglob("*.yaml")}
     assert in_wheel == {path.relative_to(CONF) for path in CONF.rglob("*.yaml")}
-    assert (unpacked / "camsbench/assets/sample_boxes.csv").is_file()
+    assert (unpacked / "camsbench/data/assets/sample_boxes.csv").is_file()
     for name in TABLES:
         printed = f"published/{name}.csv"
         assert (unpacked / "camsbench" / printed).read_text() == (ROOT / "camsbench" / printed).read_text()

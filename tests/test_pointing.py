@@ -25,7 +25,7 @@ from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.models.split import TorchSplit
 from camsbench.session import execute
 from camsbench.store.folder import RunFolder
-from camsbench.tables.class_average import class_average
+from camsbench.tables.summary import class_average
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def frozen(draw: int) -> tuple[str, ...]:
 
     ``union`` checks that there is such a draw.
     """
-    text = (files("camsbench") / "assets" / "draws" / f"draw{draw}.txt").read_text()
+    text = (files("camsbench.data") / "assets" / "draws" / f"draw{draw}.txt").read_text()
     return tuple(validation_id(int(line)) for line in text.splitlines() if not line.startswith("#"))
 
 

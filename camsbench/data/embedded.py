@@ -23,7 +23,7 @@ def samples(name: str = "samples") -> list[Record]:
         raise CamsbenchError(f"data={name}: the Python package foolbox is not installed; pip install 'camsbench[demo]'")
     folder = Path(found.submodule_search_locations[0]) / "data"
     boxes: dict[str, list[Box]] = {}
-    with (files("camsbench") / "assets" / "sample_boxes.csv").open() as table:
+    with (files("camsbench.data") / "assets" / "sample_boxes.csv").open() as table:
         for row in csv.DictReader(table):
             box = (float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"]))
             boxes.setdefault(row["image"], []).append(box)

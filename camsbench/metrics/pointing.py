@@ -43,7 +43,7 @@ class Pointing:
 
     The peak is the saliency's greatest value, the first in raster order; so a constant map points at the upper left
     corner (its row says degenerate). NaN for images without a box, or whose boxes the crop cut off. The accuracy over
-    images is the mean; for the mean of the classes' own accuracies see ``camsbench.tables.class_average``.
+    images is the mean; for the mean of the classes' own accuracies see ``camsbench.tables.summary``.
 
     Raises:
         CamsbenchError: nobody gave boxes.

@@ -10,10 +10,10 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.files import write_text
-from camsbench.spread import spread_markdown
 from camsbench.summary import Outcome
 from camsbench.tables import pairs
 from camsbench.tables.paper import compare
+from camsbench.tables.spread import spread_markdown
 
 SMOKE = (
     "This is a smoke run: another network ({models}) on {images} images stands in for the paper's. It proves the "

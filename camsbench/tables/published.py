@@ -1,4 +1,4 @@
-"""The papers' tables exactly as printed (``camsbench/published/*.csv``), and what their columns mean."""
+"""The papers' tables exactly as printed (``camsbench/tables/papers/*.csv``), and what their columns mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from camsbench.errors import CamsbenchError
 
-FOLDER = Path(__file__).parent.parent / "published"
+FOLDER = Path(__file__).parent / "papers"
 
 Keys = tuple[str, ...]  # ("VGG-16", "GradCAM"), or ("GradCAM",) where the table has one network
 

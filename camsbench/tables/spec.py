@@ -17,7 +17,7 @@ class Spec:
     """How to compare rows with a published table.
 
     Args:
-        published: name of the table, a file of ``camsbench/published``.
+        published: name of the table, a file of ``camsbench/tables/papers``.
         models: published network -> ``model`` of the rows. Where the table has no network, empty (the rows have one
             model) or one entry with any label.
         methods: published method -> the ``method`` names of the rows that are lines beside it; the first of the

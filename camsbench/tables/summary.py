@@ -9,7 +9,6 @@ import torch
 
 from camsbench.metrics.adcc import harmonic
 from camsbench.store.schema import HEAD, TAIL
-from camsbench.tables.class_average import class_average
 from camsbench.tables.grid import grid
 
 SHORT = {  # the names and the order of the papers' columns
@@ -80,3 +79,14 @@ def markdown(summary: pd.DataFrame, better: Mapping[str, str]) -> str:
     shown = shown.rename(columns={**COUNTS, **titles})
     cells = [list(shown.columns), *([str(v) for v in line] for line in shown.itertuples(index=False))]
     return grid(cells)
+
+
+def class_average(rows: pd.DataFrame, column: str) -> float:
+    """Mean over classes of each class's mean of ``column`` (TorchRay's accuracy), over the rows where it is defined.
+
+    ``rows`` are those of one method; a class is their ``label``, since boxes are those of the labelled object. Classes
+    without a defined value are left out, where TorchRay, whose data sets have none, would count them 0. NaN when no
+    row has a value.
+    """
+    known = rows[rows[column].notna()]
+    return float(known.groupby("label")[column].mean().mean())

@@ -15,7 +15,7 @@ from camsbench.report.page.source import Source
 from camsbench.report.page.standings import Standing
 from camsbench.tables import pairs, render
 from camsbench.tables.audit import findings
-from camsbench.tables.finding import IMPOSSIBLE, WRONG, Finding
+from camsbench.tables.audit.finding import IMPOSSIBLE, WRONG, Finding
 from camsbench.tables.published import load
 
 

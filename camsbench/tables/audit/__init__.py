@@ -6,8 +6,10 @@ from collections import Counter
 from functools import lru_cache
 from textwrap import fill
 
-from camsbench.tables import audit_abscam, audit_reciprocam, audit_reciprocam_times
-from camsbench.tables.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding
+from camsbench.tables.audit import abscam as audit_abscam
+from camsbench.tables.audit import reciprocam as audit_reciprocam
+from camsbench.tables.audit import reciprocam_times as audit_reciprocam_times
+from camsbench.tables.audit.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding
 from camsbench.tables.grid import grid
 from camsbench.tables.published import Keys, load
 

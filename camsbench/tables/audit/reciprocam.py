@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
-from camsbench.tables.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding, check, where
+from camsbench.tables.audit.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding, check, where
 from camsbench.tables.published import Cell, Keys, Published, load
 
 OWN, RIVAL = "ReciproCAM", "ScoreCAM"

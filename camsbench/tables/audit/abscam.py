@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import sqrt
 
-from camsbench.tables.finding import HOLDS, IMPOSSIBLE, REMARK, WRONG, Finding, nearest_share, smallest_fitting
+from camsbench.tables.audit.finding import HOLDS, IMPOSSIBLE, REMARK, WRONG, Finding, nearest_share, smallest_fitting
 from camsbench.tables.published import Published, load
 
 TABLE2 = "abscam_table2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from camsbench.tables.finding import HOLDS, REMARK, Finding, check, quotient, where
+from camsbench.tables.audit.finding import HOLDS, REMARK, Finding, check, quotient, where
 from camsbench.tables.published import Published, load
 
 OWN, RIVAL = "ReciproCAM", "ScoreCAM"
