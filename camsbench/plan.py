@@ -17,10 +17,10 @@ from camsbench.config.compose import with_controls
 from camsbench.config.suggest import composed
 from camsbench.errors import CamsbenchError
 from camsbench.experiment import cells
-from camsbench.planning import images
-from camsbench.planning.count import plan
-from camsbench.planning.networks import Networks
-from camsbench.planning.table import render
+from camsbench.run.planning import images
+from camsbench.run.planning.count import plan
+from camsbench.run.planning.networks import Networks
+from camsbench.run.planning.table import render
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

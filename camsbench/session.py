@@ -7,9 +7,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench import identity
-from camsbench.allocator import keep_freed_memory
-from camsbench.blocks import check_shares, plan_hash
 from camsbench.config.build import build
 from camsbench.config.compose import with_controls
 from camsbench.config.job import Job
@@ -17,7 +14,10 @@ from camsbench.data.checks import agreement, refuse_wrong
 from camsbench.errors import CamsbenchError
 from camsbench.report import page
 from camsbench.report.finished import Finished
-from camsbench.runner import run
+from camsbench.run import identity
+from camsbench.run.allocator import keep_freed_memory
+from camsbench.run.runner import run
+from camsbench.run.work import check_shares, plan_hash
 from camsbench.store.folder import RunFolder
 from camsbench.summary import Outcome as Outcome
 from camsbench.summary import report

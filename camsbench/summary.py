@@ -10,11 +10,11 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from camsbench import tables
-from camsbench.accounting import Account
 from camsbench.config.job import Job
-from camsbench.pending import where
 from camsbench.report import gallery
 from camsbench.report.heading import heading
+from camsbench.run.account import Account
+from camsbench.run.work import where
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task

@@ -26,7 +26,7 @@ from benching.subjects import Bench
 from benching.timing import Row
 
 from camsbench import CamsbenchError
-from camsbench.allocator import keep_freed_memory
+from camsbench.run.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True)

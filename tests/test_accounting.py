@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from camsbench.accounting import Account, accounted
 from camsbench.config.compose import compose_config
 from camsbench.config.job import Job
 from camsbench.core.microbatch import MicroBatch
 from camsbench.models.passes import Passes
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
+from camsbench.run.account import Account, accounted
 from camsbench.session import execute
 
 FAST = ["metric.insertion.steps=4", "metric.deletion.steps=4", "runtime.workers=0", "runtime.device=cpu"]

@@ -21,7 +21,7 @@ from camsbench.core.explained import Explained
 from camsbench.data.embedded import samples
 from camsbench.data.loader import batches, read
 from camsbench.models.split import TorchSplit
-from camsbench.runner import run
+from camsbench.run.runner import run
 from camsbench.store.folder import RunFolder
 
 

@@ -21,7 +21,7 @@ from camsbench.config.compose import compose_config
 from camsbench.config.paths import CONF
 from camsbench.config.suggest import composed, nearest
 from camsbench.data.classes import class_index, class_name
-from camsbench.progress import Progress
+from camsbench.run.progress import Progress
 from camsbench.store.shares import Shard
 
 

@@ -16,10 +16,10 @@ from faults import begin, parts, run, same_rows, until, workers
 from torchvision.models import resnet18
 
 from camsbench import CamsbenchError, session
-from camsbench.blocks import Block
 from camsbench.config.compose import compose_config
 from camsbench.config.runtime import prepare
-from camsbench.executors.schedule import Schedule
+from camsbench.run.executors.schedule import Schedule
+from camsbench.run.work import Block
 from camsbench.store.schema import Task
 
 TASK = Task("bn2", "gradcam")

@@ -23,10 +23,10 @@ from camsbench.models.passes import Passes, counted
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
 from camsbench.plan import main, rates
-from camsbench.planning import images as counting
-from camsbench.planning.count import BASE, EXPLAIN, Line, plan
-from camsbench.planning.networks import Networks, given, sample
-from camsbench.planning.table import render
+from camsbench.run.planning import images as counting
+from camsbench.run.planning.count import BASE, EXPLAIN, Line, plan
+from camsbench.run.planning.networks import Networks, given, sample
+from camsbench.run.planning.table import render
 
 SIDE = 96  # fewer pixels, the same passes
 FEWER_PIXELS = [f"++protocol.resize={SIDE}", f"++protocol.crop={SIDE}"]

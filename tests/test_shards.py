@@ -13,9 +13,8 @@ import pytest
 from faults import OPTIONS, begin, parts, rows_of, run, same_rows, until
 
 from camsbench import CamsbenchError
-from camsbench.blocks import blocks, plan_hash
 from camsbench.data.record import Record
-from camsbench.pending import Pending
+from camsbench.run.work import Pending, blocks, plan_hash
 from camsbench.status import main, status
 from camsbench.store.schema import Task
 from camsbench.store.shares import Shard, hold, in_use

@@ -17,8 +17,8 @@ from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
 from camsbench.report.finished import Finished
 from camsbench.report.gallery import Panel, blank, overlay
 from camsbench.report.printing import printed
+from camsbench.run.worker import base_forward
 from camsbench.store.schema import Task
-from camsbench.worker import base_forward
 
 Below = tuple[str, Panel]  # what stands below a map, and the map
 ACROSS = 9  # maps beside each other; the others of a strip follow below

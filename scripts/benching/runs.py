@@ -16,11 +16,11 @@ from timm.data import ImageNetInfo
 
 from benching.subjects import Bench
 from benching.timing import Contender, Row, measure
-from camsbench.accounting import Account
 from camsbench.config.build import build
 from camsbench.config.compose import compose_config
 from camsbench.data.embedded import samples
-from camsbench.runner import run
+from camsbench.run.account import Account
+from camsbench.run.runner import run
 from camsbench.store.folder import RunFolder
 
 FOUR = ("gradcam", "gradcampp", "smoothgradcampp", "reciprocam")  # Smooth Grad-CAM++ with its 4 noisy copies

@@ -12,9 +12,9 @@ from PIL import Image
 from scipy import stats
 
 from camsbench.data.loader import read
-from camsbench.redraw import draw_missing
 from camsbench.report.finished import Finished
 from camsbench.report.page.lines import Entry
+from camsbench.run.redraw import draw_missing
 from camsbench.store.schema import Task
 
 SMALL = 32  # pixels a side of the maps that are compared with each other

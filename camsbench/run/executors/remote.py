@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from camsbench.config.build import build
 from camsbench.config.job import Job
 from camsbench.data.record import Record
-from camsbench.executors.crew import Said
+from camsbench.run.executors.pool import Said
+from camsbench.run.worker import Worker
 from camsbench.store.maps import MapFolder
-from camsbench.worker import Worker
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from camsbench.blocks import Block
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
+from camsbench.run.work import Block
+from camsbench.run.worker import Done
 from camsbench.store.shares import Shard
-from camsbench.worker import Done
 
 log = logging.getLogger(__name__)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from camsbench.blocks import Block, blocks, cut
 from camsbench.config.job import Job
 from camsbench.data.loader import batches
 from camsbench.data.record import Record
-from camsbench.pending import where
+from camsbench.run.work import Block, blocks, cut, where
+from camsbench.run.worker import explanations
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
 from camsbench.store.shares import Shard
-from camsbench.worker import explanations
 
 
 def draw_missing(job: Job, folder: RunFolder, images: Collection[str]) -> None:

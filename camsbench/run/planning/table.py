@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from camsbench.models.passes import Passes
 from camsbench.models.speed import Speed
-from camsbench.planning.count import BASE, EXPLAIN, Line
+from camsbench.run.planning.count import BASE, EXPLAIN, Line
 from camsbench.tables.grid import grid
 
 SPEEDS = ("network", "layer", "features/s", "heads/s", "gradients of the head/s", "of the features/s")

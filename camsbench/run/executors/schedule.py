@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from camsbench.blocks import Block
+from camsbench.run.work import Block
 
 
 class Schedule:

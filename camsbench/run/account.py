@@ -12,9 +12,9 @@ from typing import Any
 from camsbench.config.job import Job
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.types import Split
-from camsbench.machine import DeviceUse, peak_device, peak_rss
 from camsbench.models.passes import Passes, counted
 from camsbench.models.speed import Bare, Speed
+from camsbench.run.machine import DeviceUse, peak_device, peak_rss
 
 
 @dataclass(frozen=True)

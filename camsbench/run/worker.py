@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camsbench.accounting import Closing, Spent, accounted
-from camsbench.blocks import Block, cut
 from camsbench.config.job import Job
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
@@ -23,7 +21,9 @@ from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import checksum
-from camsbench.rows import Row, failed, measured
+from camsbench.run.account import Closing, Spent, accounted
+from camsbench.run.rows import Row, failed, measured
+from camsbench.run.work import Block, cut
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
 

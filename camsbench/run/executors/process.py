@@ -1,4 +1,4 @@
-"""A worker's process, ``python -m camsbench.executors.process SOCKET``: started by ``camsbench.executors.local``."""
+"""A worker's process, ``python -m camsbench.run.executors.process SOCKET``: ``run.executors.local`` starts it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from socket import gethostname
 from threading import Lock, Thread
 from typing import Any
 
-from camsbench.allocator import keep_freed_memory
 from camsbench.errors import CamsbenchError
-from camsbench.executors.crew import Ready, Refused, Said, Ticked
-from camsbench.executors.errand import Errand, Forwarding
+from camsbench.run.allocator import keep_freed_memory
+from camsbench.run.executors.pool import Ready, Refused, Said, Ticked
+from camsbench.run.executors.remote import Errand, Forwarding
 
 
 class Line:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from camsbench.accounting import Closing
-from camsbench.blocks import Block
 from camsbench.errors import CamsbenchError
-from camsbench.executors.schedule import Schedule
-from camsbench.progress import Progress
-from camsbench.worker import Done
+from camsbench.run.account import Closing
+from camsbench.run.executors.schedule import Schedule
+from camsbench.run.progress import Progress
+from camsbench.run.work import Block
+from camsbench.run.worker import Done
 
 log = logging.getLogger(__name__)
 

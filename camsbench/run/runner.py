@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 
-from camsbench.accounting import Account, Spent
-from camsbench.blocks import blocks
 from camsbench.config.job import Job
-from camsbench.executors.executor import executor
-from camsbench.pending import pending
-from camsbench.progress import Progress
-from camsbench.redraw import draw_missing
+from camsbench.run.account import Account, Spent
+from camsbench.run.executors import executor
+from camsbench.run.progress import Progress
+from camsbench.run.redraw import draw_missing
+from camsbench.run.work import blocks, pending
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 

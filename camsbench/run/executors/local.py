@@ -15,18 +15,18 @@ from multiprocessing.connection import Connection, wait
 
 import torch
 
-from camsbench.accounting import Closing
-from camsbench.blocks import Block
 from camsbench.config.job import Job
-from camsbench.executors.crew import Event, Lost
-from camsbench.executors.errand import Errand
+from camsbench.run.account import Closing
+from camsbench.run.executors.pool import Event, Lost
+from camsbench.run.executors.remote import Errand
+from camsbench.run.work import Block
 from camsbench.store.maps import MapFolder
 
 CLOSING = 300.0  # seconds that the last measurements may take
 
 
 class LocalCrew:
-    """As ``camsbench.executors.crew.Crew``. The workers end when this process does, however it ends."""
+    """As ``camsbench.run.executors.pool.Crew``. The workers end when this process does, however it ends."""
 
     def __init__(self, job: Job, maps: MapFolder) -> None:
         options = job.runtime.executor
@@ -44,7 +44,7 @@ class LocalCrew:
         device = self._devices[worker % len(self._devices)]
         with theirs:
             self._processes[worker] = subprocess.Popen(
-                [sys.executable, "-m", "camsbench.executors.process", str(theirs.fileno())],
+                [sys.executable, "-m", "camsbench.run.executors.process", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, **self._errand.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=subprocess.DEVNULL,

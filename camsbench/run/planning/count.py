@@ -18,8 +18,8 @@ from camsbench.core.types import Explainer, Split
 from camsbench.models.dry import Tally
 from camsbench.models.passes import Passes
 from camsbench.models.speed import Speed
-from camsbench.planning import images
-from camsbench.planning.networks import Networks
+from camsbench.run.planning import images
+from camsbench.run.planning.networks import Networks
 
 BASE = "base pass"
 EXPLAIN = "explain"

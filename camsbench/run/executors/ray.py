@@ -10,16 +10,16 @@ from itertools import count
 from socket import create_connection, gethostname
 from typing import Any
 
-from camsbench.accounting import Closing
-from camsbench.allocator import keep_freed_memory
-from camsbench.blocks import Block
 from camsbench.config.job import Job
 from camsbench.config.trust import VARIABLE
 from camsbench.errors import CamsbenchError
-from camsbench.executors.crew import Event, Lost, Ready, Refused, Said
-from camsbench.executors.errand import Errand, Forwarding
+from camsbench.run.account import Closing
+from camsbench.run.allocator import keep_freed_memory
+from camsbench.run.executors.pool import Event, Lost, Ready, Refused, Said
+from camsbench.run.executors.remote import Errand, Forwarding
+from camsbench.run.work import Block
+from camsbench.run.worker import Done, Worker
 from camsbench.store.maps import MapFolder
-from camsbench.worker import Done, Worker
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Actor:
 
 
 class RayCrew:
-    """As ``camsbench.executors.crew.Crew``. An actor takes ``threads`` CPUs and, with CUDA, a GPU.
+    """As ``camsbench.run.executors.pool.Crew``. An actor takes ``threads`` CPUs and, with CUDA, a GPU.
 
     Raises:
         CamsbenchError: Ray is not installed, there is no cluster at the address, or it has no room for one actor.

@@ -1,4 +1,4 @@
-"""The executor that a run asks for."""
+"""Who does the blocks of a run: this process, several on this machine, or actors of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -6,15 +6,42 @@ from collections.abc import Generator, Sequence
 from importlib import import_module
 from typing import Protocol
 
-from camsbench.accounting import Closing
-from camsbench.blocks import Block
 from camsbench.config.job import Job
 from camsbench.config.runtime import CREWS
-from camsbench.executors.crew import conduct
-from camsbench.executors.inline import Inline
-from camsbench.progress import Progress
+from camsbench.run.account import Closing
+from camsbench.run.executors.pool import conduct
+from camsbench.run.progress import Progress
+from camsbench.run.work import Block
+from camsbench.run.worker import AHEAD, Done, Worker
 from camsbench.store.maps import MapFolder
-from camsbench.worker import Done
+
+ME = 0
+
+
+class Inline:
+    """The plain loop, in the order of the blocks."""
+
+    def __init__(self, job: Job, maps: MapFolder) -> None:
+        self.closings: list[Closing] = []
+        self._job = job
+        self._maps = maps
+
+    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[Done, None, None]:
+        """As ``Executor.run``."""
+        if not blocks:
+            return
+        worker = Worker(self._job, self._maps)
+        try:
+            progress.begin()
+            for i, block in enumerate(blocks):
+                progress.given(ME, block)
+                done = worker.work(block, blocks[i + 1 : i + 1 + AHEAD], lambda rows: progress.tick(ME, rows))
+                yield done
+                progress.finished(ME, done)
+            progress.end()
+            self.closings = [worker.close()]
+        finally:
+            worker.drop()
 
 
 class Executor(Protocol):
@@ -32,7 +59,7 @@ class Executor(Protocol):
 
 
 class Crewed:
-    """Several workers side by side: see ``camsbench.executors.crew``."""
+    """Several workers side by side: see ``camsbench.run.executors.pool``."""
 
     def __init__(self, job: Job, maps: MapFolder) -> None:
         self.closings: list[Closing] = []
@@ -44,7 +71,9 @@ class Crewed:
         if not blocks:
             return
         options = self._job.runtime.executor
-        crew = getattr(import_module(f"camsbench.executors.{options.name}"), CREWS[options.name])(self._job, self._maps)
+        crew = getattr(import_module(f"camsbench.run.executors.{options.name}"), CREWS[options.name])(
+            self._job, self._maps
+        )
         try:
             yield from conduct(crew, blocks, options.retries, self._job.split, progress)
             progress.end()

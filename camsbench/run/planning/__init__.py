@@ -1,0 +1,1 @@
+"""What a run would cost, counted and timed before any work."""
