@@ -14,13 +14,13 @@ from camsbench.data.checks import agreement, refuse_wrong
 from camsbench.errors import CamsbenchError
 from camsbench.report import page
 from camsbench.report.finished import Finished
+from camsbench.report.summary import Outcome as Outcome
+from camsbench.report.summary import report
 from camsbench.run import identity
 from camsbench.run.allocator import keep_freed_memory
 from camsbench.run.runner import run
 from camsbench.run.work import check_shares, plan_hash
 from camsbench.store.folder import RunFolder
-from camsbench.summary import Outcome as Outcome
-from camsbench.summary import report
 
 
 def execute(cfg: DictConfig) -> Outcome:

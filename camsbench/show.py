@@ -22,7 +22,7 @@ from camsbench.data.classes import class_index, class_name
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.report.gallery import Line, Panel, figure_of, save
+from camsbench.report.figures.gallery import Line, Panel, figure_of, save
 
 TOP = 5
 BESIDE = ("metric=[complexity]", "runtime.bare=0", "data=samples")  # a run's, and not needed here

@@ -16,12 +16,12 @@ from camsbench.config.compose import compose_config
 from camsbench.config.paths import CONF
 from camsbench.data.loader import Picture
 from camsbench.report import figures
-from camsbench.report.curves import Curves
 from camsbench.report.figures import Gallery
+from camsbench.report.figures.curves import Curves
+from camsbench.report.figures.gallery import Line, Panel, figure_of
+from camsbench.report.figures.printing import PAGE, printed
+from camsbench.report.figures.strips import Strips, _folded
 from camsbench.report.finished import Finished
-from camsbench.report.gallery import Line, Panel, figure_of
-from camsbench.report.printing import PAGE, printed
-from camsbench.report.strips import Strips, _folded
 from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 

@@ -1,1 +1,1 @@
-"""What people look at: saved maps, the gallery."""
+"""What people look at: the summary of a run, paper tables, figures, and the page ``report.html``."""

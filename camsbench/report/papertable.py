@@ -10,7 +10,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.files import write_text
-from camsbench.summary import Outcome
+from camsbench.report.summary import Outcome
 from camsbench.tables import pairs
 from camsbench.tables.paper import compare
 from camsbench.tables.spread import spread_markdown

@@ -19,7 +19,7 @@ from camsbench.core.preprocess import Preprocess
 from camsbench.data.classes import class_name
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
-from camsbench.report.printing import SCREEN, Size
+from camsbench.report.figures.printing import SCREEN, Size
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from camsbench import tables
 from camsbench.config.job import Job
-from camsbench.report import gallery
+from camsbench.report.figures import gallery
 from camsbench.report.heading import heading
 from camsbench.run.account import Account
 from camsbench.run.work import where

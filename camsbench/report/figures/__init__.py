@@ -13,11 +13,11 @@ from camsbench.data.classes import class_name
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.report.curves import Curves
+from camsbench.report.figures.curves import Curves
+from camsbench.report.figures.gallery import Line, Panel, figure_of, panel
+from camsbench.report.figures.printing import printed, save_for_print
+from camsbench.report.figures.strips import Strips
 from camsbench.report.finished import Finished
-from camsbench.report.gallery import Line, Panel, figure_of, panel
-from camsbench.report.printing import printed, save_for_print
-from camsbench.report.strips import Strips
 
 
 class Kind(Protocol):

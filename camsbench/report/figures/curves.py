@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from camsbench.data.classes import class_name
 from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
+from camsbench.report.figures.gallery import blank, overlay, panel
+from camsbench.report.figures.printing import Size, printed
 from camsbench.report.finished import Finished
-from camsbench.report.gallery import blank, overlay, panel
-from camsbench.report.printing import Size, printed
 
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")  # Okabe and Ito's: told apart without colour vision
 WIDE = 2.0  # inches of a curve, where there is room

@@ -14,9 +14,9 @@ from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.metrics.sanity import Randomisation
 from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
+from camsbench.report.figures.gallery import Panel, blank, overlay
+from camsbench.report.figures.printing import printed
 from camsbench.report.finished import Finished
-from camsbench.report.gallery import Panel, blank, overlay
-from camsbench.report.printing import printed
 from camsbench.run.worker import base_forward
 from camsbench.store.schema import Task
 
