@@ -20,9 +20,10 @@ test: $(VENV)/.dev  ## install what tests need, and run them
 test-faults: $(VENV)/.dev  ## break runs in every way of a list, and look at what is left
 	$(BIN)/python -m pytest -m faults -v
 
-lint: $(VENV)/.dev  ## ruff: rules and formatting
+lint: $(VENV)/.dev  ## ruff: rules and formatting; import-linter: who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 type: $(VENV)/.dev  ## mypy
 	$(BIN)/mypy
