@@ -29,6 +29,7 @@ from camsbench.models import backends
 from camsbench.models.load import load
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import ModelSpec
+from camsbench.store.moved import follow_moves
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check")
@@ -145,9 +146,9 @@ def _refuse_missing(cfg: DictConfig) -> None:
 
 
 def _plain(node: Any) -> Any:
-    """A configuration node as plain dicts and lists, interpolations resolved."""
+    """A configuration node as plain dicts and lists, interpolations resolved, names of earlier versions as of today."""
     try:
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        return follow_moves(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
     except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
         raise CamsbenchError(f"{error.full_key} is not set; give {error.full_key}=VALUE") from error
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
+from camsbench.store.moved import follow_moves
 
 
 class Environment:
@@ -30,7 +31,7 @@ class Environment:
         """
         if not self.exists:
             return
-        old = self._read()["identity"]
+        old = follow_moves(self._read()["identity"])
         changed = [key for key in old.keys() | identity.keys() if old.get(key) != identity.get(key)]
         changed.sort(key=lambda key: (key.count("."), key))  # the general before the particular
         if changed:
