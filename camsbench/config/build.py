@@ -18,6 +18,7 @@ from camsbench.config.runtime import Runtime, prepare
 from camsbench.config.trust import check_targets
 from camsbench.core.explained import Metric
 from camsbench.core.fusion import MeanOfLayers
+from camsbench.core.passes import PassOptions
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
 from camsbench.data import boxes
@@ -122,12 +123,14 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
             )
 
 
-def load_splits(spec: Mapping[str, Any], transform: Mapping[str, Any], **options: Any) -> list[TorchSplit]:
-    """A network cut at each of its layers, from its YAML's fields (see ``camsbench.models.load`` for the options)."""
+def load_splits(
+    spec: Mapping[str, Any], transform: Mapping[str, Any], options: PassOptions, **where: Any
+) -> list[TorchSplit]:
+    """A network cut at each of its layers, from its YAML's fields (see ``camsbench.models.load`` for the rest)."""
     unknown = sorted(set(spec) - {f.name for f in fields(ModelSpec)})
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
-    return load(ModelSpec(**spec), transform=transform, **options)
+    return load(ModelSpec(**spec), options, transform=transform, **where)
 
 
 def saliency_rule(cfg: DictConfig) -> SaliencyRule:
@@ -229,13 +232,10 @@ def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
         return load_splits(
             _plain(cfg.model),
             changes,
+            runtime.options,
             device=runtime.device,
             seed=cfg.seed,
             micro_batch=cfg.runtime.micro_batch,
-            fold=cfg.runtime.fold,
-            repack=cfg.runtime.repack,
-            copies_dtype=runtime.copies_dtype,
-            compile=runtime.compile,
         )
     except (TypeError, ValueError) as error:
         raise CamsbenchError(f"model: {error}") from error

@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from camsbench.config.precision import check_compile, copies_dtype, set_precision
+from camsbench.core.passes import PassOptions
 from camsbench.data.loader import worker_count
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
@@ -79,8 +80,7 @@ class Runtime:
     executor: ExecutorOptions
     shard: Shard
     heartbeat: float  # seconds
-    copies_dtype: torch.dtype = torch.float32
-    compile: bool = False
+    options: PassOptions
 
 
 def prepare(node: DictConfig) -> Runtime:
@@ -115,6 +115,5 @@ def prepare(node: DictConfig) -> Runtime:
         executor=prepare_executor(node.executor, device),
         shard=Shard.parse(node.shard),
         heartbeat=node.heartbeat,
-        copies_dtype=dtype,
-        compile=compiles,
+        options=PassOptions(fold=node.fold, repack=node.repack, copies_dtype=dtype, compile=compiles),
     )

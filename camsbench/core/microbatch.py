@@ -35,6 +35,24 @@ class MicroBatch:
             raise CamsbenchError(f"runtime.micro_batch={size}: give a number from 1 up, or auto")
         return cls(size)
 
+    def run(self, count: int, work: Callable[[slice], Tensor]) -> Tensor:
+        """``work`` over consecutive slices of ``range(count)``, its results [m,...] joined along the first axis."""
+        done, parts = 0, []
+        while done < count:
+            chunk = slice(done, min(done + self.size, count))
+            try:
+                parts.append(work(chunk))
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+            else:
+                done = chunk.stop
+                continue
+            self.halve()  # outside the except block, whose traceback holds the failed chunk's tensors
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
     def halve(self) -> None:
         """Half the size.
 
@@ -53,7 +71,7 @@ class Rehearsal(MicroBatch):
 
     size: int = 1
 
-    def first(self, count: int, work: Callable[[slice], Tensor]) -> Tensor:
+    def run(self, count: int, work: Callable[[slice], Tensor]) -> Tensor:
         """The result [1,...] of the first of ``count`` items, as often as there are items: [count,...]."""
         outside = self.stands_for
         self.stands_for *= count
@@ -65,24 +83,8 @@ class Rehearsal(MicroBatch):
 
 
 def in_micro_batches(budget: MicroBatch, count: int, work: Callable[[slice], Tensor]) -> Tensor:
-    """``work`` over consecutive slices of ``range(count)``, its results [m,...] joined along the first axis."""
-    if isinstance(budget, Rehearsal):
-        return budget.first(count, work)
-    done, parts = 0, []
-    while done < count:
-        chunk = slice(done, min(done + budget.size, count))
-        try:
-            parts.append(work(chunk))
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-        else:
-            done = chunk.stop
-            continue
-        budget.halve()  # outside the except block, whose traceback holds the failed chunk's tensors
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    """As ``MicroBatch.run``."""
+    return budget.run(count, work)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
