@@ -15,7 +15,7 @@ from torch import Tensor
 
 from camsbench.config.build import check_needs, explainers, load_splits, measures
 from camsbench.config.compose import compose_config
-from camsbench.config.precision import check_compile, copies_dtype, set_precision
+from camsbench.config.runtime import check_compile, copies_dtype, set_precision
 from camsbench.core import explained as explaining
 from camsbench.core import scoring
 from camsbench.core.boxes import checked

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camsbench.config.compose import compose_config
-from camsbench.core.microbatch import MicroBatch
-from camsbench.core.passes import Passes
+from camsbench.core.passes import MicroBatch, Passes
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
 from camsbench.run.account import Account, Accountant

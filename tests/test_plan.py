@@ -16,8 +16,7 @@ from camsbench.config.build import explainers, measures, saliency_rule
 from camsbench.config.compose import compose_config, with_controls
 from camsbench.core import scoring
 from camsbench.core.explained import explain
-from camsbench.core.microbatch import Rehearsal, in_micro_batches
-from camsbench.core.passes import Passes
+from camsbench.core.passes import Passes, Rehearsal, in_micro_batches
 from camsbench.errors import CamsbenchError
 from camsbench.models.dry import DrySplit
 from camsbench.models.speed import Speed

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camsbench import CamsbenchError
-from camsbench.core.microbatch import MicroBatch, in_micro_batches
+from camsbench.core.passes import MicroBatch, in_micro_batches
 from camsbench.core.scoring import forward, head_gradient, score_features, score_inputs
 from camsbench.models.split import TorchSplit
 

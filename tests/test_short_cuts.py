@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from camsbench import cut
 from camsbench.core import scoring
 from camsbench.core.heads import linear_head
-from camsbench.core.microbatch import MicroBatch
-from camsbench.core.passes import counted
+from camsbench.core.passes import MicroBatch, counted
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.cam import CAM

@@ -11,8 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from camsbench.config.job import Job
-from camsbench.config.maps_option import check_count, check_maps, first_images
+from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.paths import CONF as CONF
 from camsbench.config.runtime import Runtime, prepare
 from camsbench.config.trust import check_targets
@@ -30,7 +29,7 @@ from camsbench.models import backends
 from camsbench.models.load import load
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import ModelSpec
-from camsbench.store.moved import follow_moves
+from camsbench.store.environment import follow_moves
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check")

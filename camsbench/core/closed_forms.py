@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.core.heads import LinearHead, linear_head
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Forward, Split
 
 

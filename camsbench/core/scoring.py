@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core.closed_forms import class_weight
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Forward, Split
 
 Perturb = Callable[[Tensor, Tensor], Tensor]

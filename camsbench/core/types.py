@@ -9,8 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import MicroBatch
-from camsbench.core.passes import Passes, PassOptions
+from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Box, Preprocess
 
 

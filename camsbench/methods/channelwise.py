@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.saliency import normalise, size_of, upsample
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import Forward, Split

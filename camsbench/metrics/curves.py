@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.core.explained import Explained
-from camsbench.core.options import check_choices
 from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
-from camsbench.errors import CamsbenchError
+from camsbench.errors import CamsbenchError, check_choices
 from camsbench.metrics.ranking import cell_rank, cells_cover, pixel_rank
 from camsbench.metrics.substrate import SUBSTRATES, bare_probability, substrate_of
 

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.microbatch import MicroBatch, Rehearsal
-from camsbench.core.passes import Passes, PassOptions
+from camsbench.core.passes import MicroBatch, Passes, PassOptions, Rehearsal
 from camsbench.core.preprocess import Preprocess
 from camsbench.models.split import TorchSplit
 

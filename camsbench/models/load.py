@@ -13,8 +13,7 @@ import torch
 import torchvision
 from torch import nn
 
-from camsbench.core.microbatch import MicroBatch
-from camsbench.core.passes import Passes, PassOptions
+from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
 from camsbench.models.split import TorchSplit, check_range, cut

@@ -18,7 +18,7 @@ import camsbench
 from camsbench.config.build import PLACE, SELECTION
 from camsbench.config.job import Job
 from camsbench.config.paths import PACKAGE
-from camsbench.store.moved import follow_moves
+from camsbench.store.environment import follow_moves
 
 PACKAGES = (
     "torch",

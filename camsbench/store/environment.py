@@ -9,7 +9,20 @@ from typing import Any
 
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
-from camsbench.store.moved import follow_moves
+
+MOVED = {
+    "camsbench.sources.ilsvrc2012": "camsbench.data.imagenet.ilsvrc2012",
+    "camsbench.inpaint.TeleaInpainter": "camsbench.methods.inpaint.TeleaInpainter",
+}
+
+
+def follow_moves(node: Any) -> Any:
+    """A plain node (dicts, lists, values) with each name as it is called now."""
+    if isinstance(node, dict):
+        return {key: follow_moves(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [follow_moves(value) for value in node]
+    return MOVED.get(node, node) if isinstance(node, str) else node
 
 
 class Environment:

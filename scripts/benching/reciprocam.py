@@ -19,7 +19,7 @@ from benching.methods import bare, ours
 from benching.subjects import BACKENDS, Bench, network, pictures, targets
 from benching.timing import Contender, Row, measure
 from camsbench.core import scoring
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.models.backends.export import Export
 

@@ -10,8 +10,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from camsbench.core.microbatch import MicroBatch
-from camsbench.core.passes import Passes, PassOptions
+from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.models.split import TorchSplit
 

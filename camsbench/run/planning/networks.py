@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from camsbench.config.build import networks
 from camsbench.config.runtime import prepare
-from camsbench.core.microbatch import Rehearsal
+from camsbench.core.passes import Rehearsal
 from camsbench.errors import CamsbenchError
 from camsbench.models.dry import DrySplit
 from camsbench.models.speed import Speed, by_kind, times
