@@ -24,8 +24,8 @@ from camsbench.core.passes import MicroBatch, counted
 from camsbench.core.saliency import SaliencyRule
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
+from camsbench.metrics._substrate import SUBSTRATES, substrate
 from camsbench.metrics.curves import Deletion, Insertion
-from camsbench.metrics.substrate import SUBSTRATES, substrate
 from camsbench.models import compiled as engine
 from camsbench.models.compiled import OneShape
 from camsbench.models.split import TorchSplit, check_range

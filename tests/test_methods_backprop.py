@@ -26,16 +26,16 @@ from camsbench.core.passes import MicroBatch
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward
+from camsbench.methods._pixelwise import input_gradient, weighted_gradient
+from camsbench.methods._relevance import RelevanceRules
+from camsbench.methods._rules import Rules
 from camsbench.methods.deconvolution import Deconvolution
 from camsbench.methods.deeplift import DeepLIFT
 from camsbench.methods.fullgrad import FullGrad, full_gradient
 from camsbench.methods.guided_backprop import GuidedBackprop
 from camsbench.methods.integrated_gradients import IntegratedGradients
 from camsbench.methods.lrp import LRP
-from camsbench.methods.pixelwise import input_gradient, weighted_gradient
-from camsbench.methods.relevance import RelevanceRules
 from camsbench.methods.relevancecam import RelevanceCAM
-from camsbench.methods.rules import Rules
 from camsbench.methods.smoothgrad import SmoothGrad
 from camsbench.models.split import TorchSplit, cut
 

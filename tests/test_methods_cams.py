@@ -26,10 +26,11 @@ from camsbench.core.noise import stream_seeds
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward
-from camsbench.methods import components, kpcacam
+from camsbench.methods import _components as components
+from camsbench.methods import kpcacam
+from camsbench.methods._components import first_component, signed
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.cam import CAM
-from camsbench.methods.components import first_component, signed
 from camsbench.methods.eigencam import EigenCAM
 from camsbench.methods.eigengradcam import EigenGradCAM
 from camsbench.methods.fakecam import FakeCAM

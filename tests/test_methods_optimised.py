@@ -24,7 +24,7 @@ from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import MicroBatch
 from camsbench.core.saliency import upsample
 from camsbench.core.types import Forward
-from camsbench.methods.blur import gaussian_blur
+from camsbench.methods._blur import gaussian_blur
 from camsbench.methods.extremal_perturbation import ExtremalPerturbation, SmoothMasks, blend
 from camsbench.methods.generative_perturbation import GenerativePerturbation, windows
 from camsbench.methods.inpaint import TeleaInpainter

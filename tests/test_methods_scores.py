@@ -32,6 +32,7 @@ from camsbench.core.noise import normal, normal_at, stream_seeds
 from camsbench.core.passes import MicroBatch
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward
+from camsbench.methods._channelwise import masked_scores, unit_maps
 from camsbench.methods.abscam import AbsCAMInit
 from camsbench.methods.abscam_readings import (
     AbsCAMChanGlobal,
@@ -40,7 +41,6 @@ from camsbench.methods.abscam_readings import (
     AbsCAMRefeed,
     AbsCAMScalar,
 )
-from camsbench.methods.channelwise import masked_scores, unit_maps
 from camsbench.methods.gradcam_metrics_evaluator import MetricsEvaluatorGradCAM
 from camsbench.methods.gradcampp import GradCAMpp
 from camsbench.methods.groupcam import GroupCAM, GroupCAMv0

@@ -19,11 +19,11 @@ from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Forward, Split
+from camsbench.metrics._ranking import pixel_rank
+from camsbench.metrics._substrate import rise_kernel, substrate
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity, correlation, harmonic
 from camsbench.metrics.curves import Curve, Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
-from camsbench.metrics.ranking import pixel_rank
-from camsbench.metrics.substrate import rise_kernel, substrate
 from camsbench.models.split import TorchSplit
 
 C0, C1 = [1.0, 2, 3, 4], [0.0, 1, 0, 1]

@@ -32,10 +32,10 @@ from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer, Forward, Split
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
+from camsbench.metrics._substrate import substrate
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity, harmonic
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
-from camsbench.metrics.substrate import substrate
 from camsbench.models.split import TorchSplit
 
 pytestmark = pytest.mark.parity

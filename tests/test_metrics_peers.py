@@ -31,9 +31,9 @@ from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer, Forward, Split
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.rise import RISE
-from camsbench.metrics.imputation import TOLERANCE, impute_linearly
+from camsbench.metrics._imputation import TOLERANCE, impute_linearly
+from camsbench.metrics._ranking import pixel_rank
 from camsbench.metrics.infidelity import Infidelity, infidelity
-from camsbench.metrics.ranking import pixel_rank
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness

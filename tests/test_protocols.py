@@ -36,8 +36,8 @@ from camsbench.core.preprocess import Preprocess
 from camsbench.core.saliency import SaliencyRule, upsample
 from camsbench.core.types import Forward, Split
 from camsbench.errors import CamsbenchError
+from camsbench.metrics._ranking import cell_rank
 from camsbench.metrics.curves import Curve
-from camsbench.metrics.ranking import cell_rank
 from camsbench.models.split import TorchSplit, cut
 from camsbench.session import execute
 from camsbench.store.folder import RunFolder

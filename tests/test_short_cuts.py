@@ -14,9 +14,9 @@ from camsbench.core import scoring
 from camsbench.core.heads import linear_head
 from camsbench.core.passes import MicroBatch, counted
 from camsbench.core.types import Explainer, Forward
+from camsbench.methods._channelwise import alike, has_range
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.cam import CAM
-from camsbench.methods.channelwise import alike, has_range
 from camsbench.methods.iscam import ISCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.scorecam import ScoreCAM

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from camsbench.core.scoring import head_gradient
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.channelwise import masked_scores
+from camsbench.methods._channelwise import masked_scores
 
 
 def absolute_weight(split: Split, forward: Forward) -> Tensor:

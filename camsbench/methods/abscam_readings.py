@@ -11,8 +11,8 @@ from torch import Tensor
 from camsbench.core import scoring
 from camsbench.core.saliency import size_of
 from camsbench.core.types import About, Forward, Split
+from camsbench.methods._channelwise import masked_scores, masks_of, unit_maps, upsampled_range
 from camsbench.methods.abscam import AbsCAMInit, absolute_weight
-from camsbench.methods.channelwise import masked_scores, masks_of, unit_maps, upsampled_range
 from camsbench.methods.groupcam import GroupCAM
 
 

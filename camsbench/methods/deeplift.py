@@ -12,8 +12,8 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.pixelwise import REDUCTIONS, gradient_of, reduce_channels
-from camsbench.methods.rules import ACTIVATIONS, Function, Rules
+from camsbench.methods._pixelwise import REDUCTIONS, gradient_of, reduce_channels
+from camsbench.methods._rules import ACTIVATIONS, Function, Rules
 
 STILL = 1e-10  # an input that moved less passes the gradient itself, as in captum
 TIE = 1e-5  # two cells of a baseline this close, relative to their value, are as high as each other

@@ -10,7 +10,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.scoring import head_gradient
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.components import first_component
+from camsbench.methods._components import first_component
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from camsbench.core.passes import in_micro_batches
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.blur import gaussian_blur
-from camsbench.methods.learnedmask import mask_gradient
+from camsbench.methods._blur import gaussian_blur
+from camsbench.methods._learnedmask import mask_gradient
 
 REWARDS = ("simple", "contrastive")
 COLDNESS = 20  # of the smooth maximum

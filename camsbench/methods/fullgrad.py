@@ -13,7 +13,7 @@ from camsbench.core.passes import in_micro_batches
 from camsbench.core.saliency import normalise, upsample
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.rules import CURVED, RECTIFIERS, Function, Rules
+from camsbench.methods._rules import CURVED, RECTIFIERS, Function, Rules
 
 RESCALES = ("layer", "channel")
 

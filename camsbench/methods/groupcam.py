@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from camsbench.core.saliency import size_of, upsample
 from camsbench.core.scoring import head_gradient, score_inputs
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.channelwise import has_range, masked_scores, unit_maps
+from camsbench.methods._channelwise import has_range, masked_scores, unit_maps
 
 
 @dataclass(frozen=True)

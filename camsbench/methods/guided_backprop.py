@@ -9,8 +9,8 @@ from torch import Tensor
 
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.pixelwise import REDUCTIONS, input_gradient, reduce_channels
-from camsbench.methods.rules import rectifier_rules
+from camsbench.methods._pixelwise import REDUCTIONS, input_gradient, reduce_channels
+from camsbench.methods._rules import rectifier_rules
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.channelwise import MASKS, masks_of, score_alike_once
+from camsbench.methods._channelwise import MASKS, masks_of, score_alike_once
 
 
 @dataclass(frozen=True)

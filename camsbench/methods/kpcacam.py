@@ -11,7 +11,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.components import centred_cells, signed
+from camsbench.methods._components import centred_cells, signed
 
 KERNELS = ("sigmoid", "rbf", "poly", "linear")
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.pixelwise import REDUCTIONS, gradient_of, reduce_channels
-from camsbench.methods.relevance import RULES, RelevanceRules
+from camsbench.methods._pixelwise import REDUCTIONS, gradient_of, reduce_channels
+from camsbench.methods._relevance import RULES, RelevanceRules
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class LRP:
     """LRP (Bach et al. 2015, Eq. 58 and 60): relevance of the target's logit, passed down to the pixels.
 
     ``epsilon`` is captum's LRP at its defaults; on a ReLU network it nears gradient × input as epsilon falls. Unlike
-    captum it goes through skip connections, reused ReLUs and ReLU6 (see ``camsbench.methods.relevance``). ``zplus`` is
+    captum it goes through skip connections, reused ReLUs and ReLU6 (see ``camsbench.methods._relevance``). ``zplus`` is
     the α1β0 rule, in every layer. Heat maps of LRP add the relevance of a pixel's channels up, with its sign.
 
     Args:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from camsbench.core.saliency import upsample
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.blur import gaussian_blur
-from camsbench.methods.learnedmask import mask_gradient
+from camsbench.methods._blur import gaussian_blur
+from camsbench.methods._learnedmask import mask_gradient
 
 
 def total_variation(mask: Tensor, beta: float) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.relevance import RelevanceRules
+from camsbench.methods._relevance import RelevanceRules
 
 SEEDS = ("paper", "code")
 
@@ -34,7 +34,7 @@ def contrastive_relevance(split: Split, A: Tensor, target: Tensor, others: float
 class RelevanceCAM:
     """Relevance-CAM (Lee et al. 2021, section 3): Σ_k mean(R_k) A_k, R the contrastive relevance of A; no ReLU.
 
-    Relevance goes from the logits down to the target layer by the z⁺ rule (see ``camsbench.methods.relevance``), and
+    Relevance goes from the logits down to the target layer by the z⁺ rule (see ``camsbench.methods._relevance``), and
     through skip connections in proportion to their branches. As the authors' code, but for a convolution's bias, which
     that adds to the denominator twice (VGG), and BatchNorms, through which it passes nothing where their input is 0.
 

@@ -12,7 +12,7 @@ from camsbench.core.saliency import normalise
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.channelwise import MASKS, has_range, masked_scores
+from camsbench.methods._channelwise import MASKS, has_range, masked_scores
 
 WEIGHTS = ("probability", "softmax_over_channels")
 MAPS = ("raw", "normalised")

@@ -12,7 +12,7 @@ from torch import Tensor
 from camsbench.core.noise import normal
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.pixelwise import REDUCTIONS, reduce_channels, weighted_gradient
+from camsbench.methods._pixelwise import REDUCTIONS, reduce_channels, weighted_gradient
 
 
 @dataclass(frozen=True)

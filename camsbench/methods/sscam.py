@@ -12,7 +12,7 @@ from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods.channelwise import has_range, masks_of
+from camsbench.methods._channelwise import has_range, masks_of
 
 NOISES = ("mask", "input")
 

@@ -14,8 +14,8 @@ from camsbench.core.explained import Explained
 from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
 from camsbench.errors import CamsbenchError, check_choices
-from camsbench.metrics.ranking import cell_rank, cells_cover, pixel_rank
-from camsbench.metrics.substrate import SUBSTRATES, bare_probability, substrate_of
+from camsbench.metrics._ranking import cell_rank, cells_cover, pixel_rank
+from camsbench.metrics._substrate import SUBSTRATES, bare_probability, substrate_of
 
 ORDERS = ("pixels", "cells")
 ROUNDINGS = ("up", "down")
@@ -32,12 +32,12 @@ class Curve:
             step.
         rounding: ``up`` changes ⌈units/steps⌉ a step, so that the last step ends the image (Petsiuk et al. 2018);
             ``down`` changes ⌊units/steps⌋ and may leave a few (Poppi et al. 2021).
-        substrate: what stands where a pixel does not, see ``camsbench.metrics.substrate``.
+        substrate: what stands where a pixel does not, see ``camsbench.metrics._substrate``.
         points: which points the trapezoidal area sees: ``all`` steps + 1, or only the ``first`` or ``last`` ``steps``
             of them (Poppi et al. 2021), or the ``last`` ones and then the probability of the image itself
             (``last_and_image``, ReciproCAM's author: his insertion never scores the bare substrate).
         order: what goes at once: ``pixels`` in the order of the saliency, or the ``cells`` of the raw map, see
-            ``camsbench.metrics.ranking.cell_rank``; a raw map that is not of the target layer's size is averaged
+            ``camsbench.metrics._ranking.cell_rank``; a raw map that is not of the target layer's size is averaged
             over the layer's cells.
         divisor: what the trapezoids' sum is divided by: the number of ``steps``, or of the ``points`` that it sees
             (ReciproCAM's author: 50 at 49 cells, so that no area exceeds 0.98).

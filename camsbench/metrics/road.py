@@ -14,8 +14,8 @@ from camsbench.core.noise import branch, normal_at
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import Forward
 from camsbench.errors import check_choices
-from camsbench.metrics.imputation import impute_linearly
-from camsbench.metrics.ranking import pixel_rank
+from camsbench.metrics._imputation import impute_linearly
+from camsbench.metrics._ranking import pixel_rank
 
 TIES = ("rank", "threshold")
 
@@ -26,7 +26,7 @@ class ROAD:
 
     ``road_morf`` is the mean over the percentiles of p_c(imputed) − p_c(x) with the most relevant pixels first removed,
     ``road_lerf`` the same with the least relevant first, and ``road`` = (road_lerf − road_morf)/2. All lie in [−1,1].
-    Removed pixels are filled by noisy linear imputation (see ``camsbench.metrics.imputation``). Where the paper
+    Removed pixels are filled by noisy linear imputation (see ``camsbench.metrics._imputation``). Where the paper
     reports the accuracy over a data set, this is one image's probability, as in pytorch-grad-cam's ``ROADCombined``;
     that one draws the noise from the global stream, here it is keyed on the image, the order and the percentile.
 
@@ -91,7 +91,8 @@ class ROAD:
         shares = torch.tensor([float(p) for p in self.percentiles], device=saliency.device, dtype=torch.float64) / 100
         if self.ties == "threshold":
             order = torch.cat([saliency, 1 - saliency], 1)
-            return order, _quantiles(order.flatten(2), shares)
+            limit = order.flatten(2).double().quantile(shares, dim=2)  # [P,B,2], in double: exact between equal values
+            return order, limit.movedim(0, 2).to(order.dtype)
         rank = pixel_rank(saliency)
         total = rank[0].numel()
         order = torch.cat([total - 1 - rank, rank], 1)
@@ -99,12 +100,3 @@ class ROAD:
             total - ((1 - shares) * total + 1e-9).floor()
         )  # 1e-9: 30 % of 10 pixels are 3, whatever 1 − 0.7 rounds to
         return order, kept.expand(*order.shape[:2], -1)
-
-
-def _quantiles(values: Tensor, shares: Tensor) -> Tensor:
-    """The quantiles [B,2,P] of ``values`` [B,2,n], interpolated linearly; exact between equal values."""
-    ordered = values.sort(2).values
-    place = shares * (ordered.shape[2] - 1)
-    low = place.floor().long()
-    below, above = ordered[..., low], ordered[..., (low + 1).clamp(max=ordered.shape[2] - 1)]
-    return below + (above - below) * (place - low).to(values.dtype)

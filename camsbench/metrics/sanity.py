@@ -12,7 +12,7 @@ from torch import Tensor
 from camsbench.core import scoring
 from camsbench.core.explained import Explained
 from camsbench.core.saliency import size_of
-from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
+from camsbench.metrics._similarity import SIMILARITIES, Seen, similarities
 from camsbench.models.randomise import layers_of, randomised
 from camsbench.models.split import TorchSplit
 

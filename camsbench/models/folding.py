@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
 from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, BatchNormAct2d}
 WEIGHTED = {nn.Conv2d, Conv2dSame, nn.Linear}  # not their subclasses, which may change the weight on its way
@@ -37,23 +39,12 @@ class Pair:
     @torch.no_grad()
     def fold(self) -> None:
         """Make the weights of ``both``."""
-        weight, bias, gain, offset = (
-            t if isinstance(t, Tensor) else None
-            for t in (self.layer.weight, self.layer.bias, self.norm.weight, self.norm.bias)
+        layer, norm = cast(Any, self.layer), cast(Any, self.norm)
+        made = fuse_conv_bn_weights(  # of a linear layer, too: each output is one channel
+            layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
-        mean, variance, eps = self.norm.running_mean, self.norm.running_var, self.norm.eps
-        assert isinstance(weight, Tensor)
-        assert isinstance(mean, Tensor)
-        assert isinstance(variance, Tensor)
-        scale = (variance + eps).rsqrt()  # type: ignore[operator]
-        scale = scale if gain is None else scale * gain
-        shift = (-mean if bias is None else bias - mean) * scale
-        made = {
-            "weight": weight * scale.view(-1, *[1] * (weight.ndim - 1)),
-            "bias": shift if offset is None else shift + offset,
-        }
-        for name, value in made.items():
-            self.both.register_parameter(name, nn.Parameter(value, requires_grad=False))
+        for name, value in zip(("weight", "bias"), made, strict=True):
+            self.both.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))
 
 
 @dataclass

@@ -12,8 +12,8 @@ from camsbench.core.explained import Explained, explain
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError, check_choices
+from camsbench.metrics._similarity import SIMILARITIES, Seen, similarities
 from camsbench.metrics.sanity import Randomisation
-from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
 from camsbench.report.figures.gallery import Panel, blank, overlay
 from camsbench.report.figures.printing import printed
 from camsbench.report.finished import Finished

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from camsbench.errors import CamsbenchError
-from camsbench.methods.rules import ACTIVATIONS, Function, Rules
+from camsbench.methods._rules import ACTIVATIONS, Function, Rules
 
 RULES = ("zplus", "epsilon")
 TINY = 1e-30  # what lies below it gets no relevance, and divides none

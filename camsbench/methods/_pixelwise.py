@@ -33,7 +33,7 @@ def gradient_of(score: Tensor, at: Tensor) -> Tensor:
 
 
 def input_gradient(split: Split, x: Tensor, target: Tensor, rules: AbstractContextManager[Any] | None = None) -> Tensor:
-    """∂y_c/∂x [B,3,H,W] of the target's logit, by the backward rules ``rules`` (see ``camsbench.methods.rules``)."""
+    """∂y_c/∂x [B,3,H,W] of the target's logit, by the backward rules ``rules`` (see ``camsbench.methods._rules``)."""
 
     def work(chunk: slice) -> Tensor:
         with torch.enable_grad():
