@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from camsbench import former_names
+
 if TYPE_CHECKING:
     from camsbench.api import evaluate, explain, load_model
     from camsbench.errors import CamsbenchError
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["CamsbenchError", "__version__", "cut", "evaluate", "explain", "load_model"]
 
+former_names.install()
 HOMES = {
     "CamsbenchError": "camsbench.errors",
     "cut": "camsbench.models.split",

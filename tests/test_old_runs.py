@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -72,6 +74,13 @@ def test_names_of_that_version_may_still_be_typed(old: Path) -> None:
     )
     assert len(outcome.rows) == 4
     assert len(list(old.glob("rows/*.parquet"))) == 1  # nothing was left to do
+
+
+def test_plug_ins_of_that_version_import_what_its_documentation_named() -> None:
+    said = "from camsbench.scoring import score_inputs, head_gradient; from camsbench.preprocess import Preprocess; "
+    said += "from camsbench.data import Record, samples; import camsbench.noise, camsbench.core.noise as now; "
+    said += "assert camsbench.noise is now and now.__spec__.name == now.__name__ == 'camsbench.core.noise'"
+    subprocess.run([sys.executable, "-W", "error", "-c", said], check=True)
 
 
 def test_it_is_reported_with_maps_that_it_did_not_keep(old: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""Networks cut in two at a layer: built, weighted, folded, compiled, exported; their passes counted and timed."""
+"""Networks cut in two at a layer: built, weighted, folded, compiled, exported, randomised, timed."""
