@@ -1,4 +1,4 @@
-"""Modules that plug-ins of camsbench 0.1.0 import by the names that its documentation gave: found where they lie now."""
+"""Modules that plug-ins of 0.1.0 import by the names that its documentation gave: found where they lie now."""
 
 from __future__ import annotations
 
