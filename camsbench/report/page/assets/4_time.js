@@ -42,12 +42,16 @@ function dots(found, width, chart) {
 // The nearest free place of each name above or below its own, with a line to its point; a name without one gives way.
 function apart(found, logs, chart) {
   const HIGH = 14, overlap = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
-  let taken, last = Infinity;
+  const centres = () => found.map((point, i) => chart.convertToPixel({ gridIndex: 0 }, [logs[i], point.q]));
+  let taken = [], seen = new Set(), drawing = "";
   return ({ dataIndex, labelRect, rect }) => {
-    if (dataIndex <= last) { // another drawing begins, with all points where they are
-      taken = found.map((p, i) => chart.convertToPixel({ gridIndex: 0 }, [logs[i], p.q])).map(([x, y]) => ({ x: x - 6, y: y - 6, width: 12, height: 12 }));
+    const dots = centres();
+    if (seen.has(dataIndex) || drawing !== String(dots)) { // another drawing begins
+      taken = dots.map(([x, y]) => ({ x: x - 6, y: y - 6, width: 12, height: 12 }));
+      seen = new Set();
+      drawing = String(dots);
     }
-    last = dataIndex;
+    seen.add(dataIndex);
     const { x, width } = labelRect, own = rect.y + (rect.height - HIGH) / 2;
     const places = Array.from({ length: 300 }, (_, i) => own + (i % 2 ? -5 : 5) * Math.ceil(i / 2));
     const free = (y) => y > 20 && y + HIGH < chart.getHeight() - 50 && !taken.some((other) => overlap({ x, y, width, height: HIGH }, other));
