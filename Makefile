@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-report bench-openvino-xai docs clean
+.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -97,6 +97,9 @@ bench-report: $(VENV)/.dev  ## writing, size and opening of a report of 50,000 i
 bench-openvino-xai:  ## openvino-xai for the bench, in an environment of its own: it wants another OpenVINO
 	$(PYTHON) -m venv .venv-ovx
 	.venv-ovx/bin/python -m pip install --quiet --disable-pip-version-check openvino-xai
+
+vendor-charts: $(VENV)/bin/python  ## the report's chart library from its pinned npm package (needs npm); ARGS=--check compares
+	$(BIN)/python scripts/vendor_charts.py $(ARGS)
 
 clean:  ## remove the environment and the caches; runs under results/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Error, Page
 
 from camsbench.config.compose import compose_config
@@ -18,6 +22,8 @@ from camsbench.store.folder import RunFolder
 pytestmark = pytest.mark.browser
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
+COLOURS = ["#0072b2", "#e69f00", "#009e73"]  # of the three methods
+POINTS = "#time-chart .plot path[stroke-width^='0.18']"
 OPTIONS = [
     *("method=[gradcam,abscam_init,reciprocam]", "metric=[drop,insertion,complexity]", "metric.insertion.steps=4"),
     *("data=ilsvrc2012", "data.check=0", "report.maps=3", "runtime.device=cpu", "runtime.bare=0"),
@@ -89,6 +95,30 @@ def column(page: Page, table: str, place: int) -> list[str]:
 
 def images(page: Page) -> list[str]:
     return page.locator("#image-table tbody button").all_inner_texts()
+
+
+def texts(page: Page, chart: str) -> list[str]:
+    """What is written in a chart's drawing: the numbers of its axes, and names."""
+    return page.locator(f"{chart} .plot svg text").all_text_contents()
+
+
+def ticks(page: Page, chart: str) -> list[str]:
+    """The numbers along a chart's axes, and where they stand: a zoom changes them, and reset puts them back."""
+    where = "(texts) => texts.map((t) => `${t.textContent} ${t.getAttribute('transform') ?? t.getAttribute('x')}`)"
+    written: list[str] = page.locator(f"{chart} .plot svg text").evaluate_all(where)
+    return sorted(text for text in written if re.match(r"[-\d]", text))
+
+
+def hover(page: Page, chart: str, across: float, down: float) -> list[list[str]]:
+    """The cells that are said where the mouse is, at shares of the chart's width and height."""
+    plot = page.locator(f"{chart} .plot")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+    rows = page.locator(f"{chart} .hint tr")
+    rows.first.wait_for()
+    return [row.locator("td").all_inner_texts() for row in rows.all()]
 
 
 def found(page: Page) -> str:
@@ -183,17 +213,155 @@ def test_an_image_that_failed_says_why(page: Page) -> None:
 
 
 def test_charts_follow_their_choice(page: Page) -> None:
-    label = page.locator("#distribution svg").get_attribute("aria-label")
+    label = page.locator("#distribution [role=img]").get_attribute("aria-label")
+    assert label is not None
+    assert re.search(r"gradcam median \d.*abscam_init median \d.*reciprocam median \d", label)
     page.locator("#distribution-metric").select_option("insertion")
-    assert page.locator("#distribution svg").get_attribute("aria-label") != label
-    lines = page.locator("#curve polyline")
-    assert lines.count() == 3
+    assert page.locator("#distribution [role=img]").get_attribute("aria-label") != label
+    lines = page.locator("#curve .plot path[fill=none][stroke-width='2']")
+    assert [line.get_attribute("stroke") for line in lines.all()] == COLOURS
     page.locator("#curve button", has_text="gradcam").click()
-    assert lines.count() == 2
-    assert page.locator("#time-chart circle").count() == 3
+    assert [line.get_attribute("stroke") for line in lines.all()] == COLOURS[1:]
+    bands = page.locator("#curve .plot path[fill-opacity='0.12']")
+    assert bands.count() == 2
+    page.get_by_label("bands").uncheck()
+    assert bands.count() == 0
+    assert [point.get_attribute("fill") for point in page.locator(POINTS).all()] == COLOURS
+    assert set(texts(page, "#time-chart")) >= {"gradcam", "abscam_init", "reciprocam"}
     everything = page.locator("#pairs-table tbody tr:visible").count()
     page.locator("#pairs-metric").select_option("drop")
     assert 0 < page.locator("#pairs-table tbody tr:visible").count() < everything
+
+
+def test_hovering_says_what_the_rows_say(page: Page, run: Path) -> None:
+    rows = RunFolder(run).rows()
+    methods = ["gradcam", "abscam_init", "reciprocam"]
+
+    page.locator("#distribution-metric").select_option("drop")
+    said = hover(page, "#distribution", 0.5, 0.5)
+    assert said[0] == ["", "images", "median", "middle half"]
+    assert [row[0] for row in said[1:]] == methods
+    for method, _, median, half in said[1:]:
+        low, middle, high = 100 * rows[rows["method"] == method]["drop"].quantile([0.25, 0.5, 0.75])
+        assert float(median) == pytest.approx(middle, rel=0.006)
+        assert [float(end) for end in half.split(" to ")] == pytest.approx([low, high], rel=0.006)
+
+    said = hover(page, "#curve", 0.5, 0.5)
+    assert page.locator("#curve .hint b").inner_text() == "insertion at 50 % of the steps"
+    curves = RunFolder(run).curves()
+    for method, mean, half in said[1:]:
+        values = np.stack(list(curves[curves["method"] == method]["y"]))
+        at = values[:, (values.shape[1] - 1) // 2]
+        assert float(mean) == pytest.approx(at.mean(), abs=0.0006)
+        assert [float(end) for end in half.split(" to ")] == pytest.approx(np.quantile(at, [0.25, 0.75]), abs=0.0006)
+
+    page.locator("#time-metric").select_option("drop")
+    page.locator("#time-chart").scroll_into_view_if_needed()
+    places = [point.bounding_box() for point in page.locator(POINTS).all()]  # first: a point changes when it is hovered
+    for place, method in zip(places, methods, strict=True):
+        assert place is not None
+        page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+        page.locator("#time-chart .hint td", has_text=method).wait_for()
+        said = [row.locator("td").all_inner_texts() for row in page.locator("#time-chart .hint tr").all()]
+        own = rows[rows["method"] == method]
+        assert said[1][:2] == [method, f"{100 * own['drop'].mean():.3g}"]
+        number, unit = said[1][2].split()
+        seconds = float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
+        assert seconds == pytest.approx(max(1e-5, own["seconds"].median()), rel=0.006)
+
+
+@pytest.mark.parametrize("chart", ["#distribution", "#curve", "#time-chart"])
+def test_charts_zoom_by_buttons_keys_and_wheel(page: Page, chart: str) -> None:
+    whole, plot = ticks(page, chart), page.locator(f"{chart} .plot")
+    closer, wider, reset = (
+        page.locator(f"{chart} [aria-label='{name}']") for name in ("Zoom in", "Zoom out", "Reset zoom")
+    )
+    assert reset.is_disabled()
+    closer.click()
+    zoomed = ticks(page, chart)
+    assert zoomed != whole
+    closer.click()
+    assert ticks(page, chart) != zoomed
+    wider.click()
+    wider.click()
+    assert ticks(page, chart) == whole  # all of it again
+    assert reset.is_disabled()
+
+    plot.focus()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    zoomed = ticks(page, chart)
+    assert zoomed != whole
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert ticks(page, chart) != zoomed
+    page.keyboard.press("0")
+    assert ticks(page, chart) == whole
+
+    hover(page, chart, 0.5, 0.4) if chart != "#time-chart" else plot.hover()
+    page.mouse.wheel(0, -100)  # scrolls the page
+    page.wait_for_timeout(200)
+    assert ticks(page, chart) == whole
+    plot.hover()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
+    page.wait_for_function("(b) => !document.querySelector(b).disabled", arg=f"{chart} [aria-label='Reset zoom']")
+    assert ticks(page, chart) != whole
+    reset.focus()
+    page.keyboard.press("Enter")
+    assert ticks(page, chart) == whole
+    assert page.evaluate("document.activeElement.ariaLabel") == "Zoom in"  # the focus is not lost with the button
+
+
+@pytest.mark.parametrize("chart", ["#distribution", "#curve", "#time-chart"])
+def test_a_chart_is_saved_as_a_picture(page: Page, chart: str, tmp_path: Path) -> None:
+    for kind in ("PNG", "SVG"):
+        with page.expect_download() as download:
+            page.locator(chart).get_by_role("button", name=f"Save as {kind}").click()
+        assert re.fullmatch(rf"run-[\w-]+\.{kind.lower()}", download.value.suggested_filename)
+        download.value.save_as(tmp_path / kind)
+    svg = ET.parse(tmp_path / "SVG").getroot()
+    assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+    words = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"gradcam", "abscam_init", "reciprocam"} <= words  # without the page's legend too
+    picture = Image.open(tmp_path / "PNG")
+    assert picture.format == "PNG"
+    assert picture.size == (2 * int(svg.attrib["width"]), 2 * int(svg.attrib["height"]))
+    pixels = {pixel[:3] for _, pixel in picture.convert("RGB").getcolors(1 << 20) or []}
+    assert {(255, 255, 255), (0x00, 0x72, 0xB2)} <= pixels
+
+
+def test_charts_follow_the_theme(page: Page) -> None:
+    charts = ("#distribution", "#curve", "#time-chart")
+    colours = "(c) => [...document.querySelectorAll(`${c} .plot svg text`)].map((t) => getComputedStyle(t).fill)"
+    light = [page.evaluate(colours, chart) for chart in charts]
+    page.locator("#curve [aria-label='Zoom in']").click()
+    zoomed = ticks(page, "#curve")
+    page.keyboard.press("t")
+    dark = [page.evaluate(colours, chart) for chart in charts]
+    assert all(set(a).isdisjoint(b) for a, b in zip(light, dark, strict=True))
+    assert {"rgb(232, 234, 237)", "rgb(163, 171, 180)"} == {colour for chart in dark for colour in chart}
+    assert ticks(page, "#curve") == zoomed
+    page.keyboard.press("t")
+    page.locator("#curve [aria-label='Reset zoom']").click()
+    assert [page.evaluate(colours, chart) for chart in charts] == light
+
+
+def test_charts_of_the_large_view_zoom_before_they_turn_its_pages(page: Page) -> None:
+    page.locator("#image-table tbody button").first.click()
+    name, plot = page.locator("#view-title").inner_text(), page.locator("#view .plot").first
+    whole = ticks(page, "#view .chart")
+    plot.focus()
+    page.keyboard.press("+")
+    zoomed = ticks(page, "#view .chart")
+    assert zoomed != whole
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#view-title").inner_text() == name
+    page.keyboard.press("0")
+    assert ticks(page, "#view .chart") == whole
+    page.keyboard.press("ArrowRight")  # nothing to move: the next image
+    assert page.locator("#view-title").inner_text() != name
 
 
 def test_light_and_dark_and_help_by_key(page: Page) -> None:
@@ -215,16 +383,30 @@ def test_a_phone_shows_all_of_it(phone: Page) -> None:
     assert box is not None
     assert box["width"] == PHONE["width"]
     assert phone.evaluate("document.querySelector('#view-body').scrollWidth") <= PHONE["width"]
-    widths = phone.evaluate(
-        "[...document.querySelectorAll('.chart > svg')].map((s) => s.getBoundingClientRect().width)"
-    )
-    assert all(280 <= width <= PHONE["width"] for width in widths if width)
+    widths = phone.evaluate("[...document.querySelectorAll('.plot svg')].map((s) => s.getBoundingClientRect().width)")
+    assert len(widths) == 4
+    assert all(280 <= width <= PHONE["width"] for width in widths)
+
+
+def test_names_in_charts_do_not_overlap_on_a_phone(phone: Page) -> None:
+    """Neither one another nor their chart's edge, and text keeps its size."""
+    measured = """(chart) => [...document.querySelectorAll(`${chart} .plot svg text`)].map((t) => {
+      const { left, right, top, bottom } = t.getBoundingClientRect();
+      return [left, right, top + 2, bottom - 2, parseFloat(getComputedStyle(t).fontSize)]; })"""
+    for chart in ("#distribution", "#curve", "#time-chart"):
+        boxes = phone.evaluate(measured, chart)
+        assert len(boxes) > 5
+        assert {size for *_, size in boxes} == {12}
+        assert all(left >= 0 and right <= PHONE["width"] for left, right, *_ in boxes)
+        for i, (left, right, top, bottom, _) in enumerate(boxes):
+            for other in boxes[:i]:
+                assert right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
 
 
 def test_pictures_have_words_and_controls_have_names(page: Page) -> None:
     page.locator("#image-table tbody button").first.click()
     page.wait_for_function("document.querySelectorAll('#view canvas').length === 3")
-    every = "[...document.querySelectorAll('img, canvas, button, select, input, svg[role=img], dialog')]"
+    every = "[...document.querySelectorAll('img, canvas, button, select, input, [role=img], [role=group], dialog')]"
     named = "['alt', 'aria-label', 'aria-labelledby'].some((a) => e.getAttribute(a))"
     nameless = f"{every}.filter((e) => !({named} || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"
     assert page.evaluate(nameless) == []

@@ -44,6 +44,9 @@ def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
         printed = f"published/{name}.csv"
         assert (unpacked / "camsbench" / printed).read_text() == (ROOT / "camsbench" / printed).read_text()
     assert (unpacked / "camsbench/py.typed").is_file()
+    vendor = Path("camsbench/report/page/assets/vendor")
+    shipped = {path.relative_to(unpacked) for path in (unpacked / vendor).rglob("*") if path.is_file()}
+    assert {vendor / "echarts.min.js", vendor / "LICENSE", vendor / "NOTICE", vendor / "licenses/LICENSE-d3"} <= shipped
 
 
 def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
+import importlib
 import json
 import re
 from pathlib import Path
@@ -212,6 +214,17 @@ def test_maps_that_were_not_kept_are_explained_again(run: Path, tmp_path: Path) 
     assert main([str(bare), "report.maps=all"]) == 0
     pictures = json.loads(re.search(r'id="pictures">(.*?)</script>', (bare / "report.html").read_text(), re.S)[1])  # type: ignore[index]
     assert [len(images["0"]["maps"]) for images in pictures["images"].values()] == [3, 3, 3, 2]  # the limit holds
+
+
+def test_the_chart_library_is_what_its_script_makes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "scripts"))
+    script = importlib.import_module("vendor_charts")
+    library = (script.VENDOR / script.LIBRARY).read_bytes()
+    assert hashlib.sha256(library).hexdigest() == script.SHA256
+    assert f"Apache ECharts {script.VERSIONS['echarts']} (Apache-2.0" in library[:200].decode()
+    assert all((script.VENDOR / name).is_file() for name in script.LICENCES)
+    assert library.decode() in (run / "report.html").read_text()  # whole, with its licences
+    assert not re.search(rb"\beval\(|new Function|importScripts|XMLHttpRequest|\bfetch\(", library)
 
 
 def test_the_page_loads_nothing_and_runs_nothing_of_the_data(run: Path, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def write(
         "content": _json(data.plain | {"runs": [run.path.name for run in runs]}),
         "pictures": _json(shown),
         "css": Markup((ASSETS / "page.css").read_text()),
+        "library": Markup((ASSETS / "vendor" / "echarts.min.js").read_text()),
         "js": Markup("\n".join(path.read_text() for path in sorted(ASSETS.glob("*.js")))),
     }
     parts["sections"] = _sections(parts)

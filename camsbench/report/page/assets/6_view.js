@@ -84,11 +84,12 @@ function view(image) {
       note: byName(name) ? said(byName(name), valueOf(c.line, byName(name), image)) : "" }));
     if (!series.length) return null;
     const chart = element("div", { class: "chart" });
-    queue.push(() => drawCurves(chart, series, { name, most: 520, height: 260 }));
+    queue.push(() => drawCurves(chart, series, { name, height: 260 }));
     return element("div", {}, element("h3", {}, name), chart);
   }).filter(Boolean);
   if (charts.length) parts.push(element("div", { class: "cols" }, ...charts));
   parts.push(element("h3", {}, "Scores"), tableOf(image));
+  release(body);
   body.replaceChildren(...parts);
   if (!byId("view").open) byId("view").showModal();
   body.scrollTop = 0;

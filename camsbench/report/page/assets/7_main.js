@@ -3,7 +3,10 @@ function theme() {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const root = document.documentElement;
   root.dataset.theme = dark ? "dark" : "light";
-  const turn = () => { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; };
+  const turn = () => {
+    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+    framed.forEach((chart) => chart.draw());
+  };
   byId("theme").addEventListener("click", turn);
   byId("help").addEventListener("click", () => byId("keys").showModal());
   byId("keys-close").addEventListener("click", () => byId("keys").close());
@@ -16,16 +19,6 @@ function theme() {
   });
 }
 
-// Draws now, and again when the page has another width.
-function onWidth(show) {
-  let width = innerWidth, waiting;
-  addEventListener("resize", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { if (innerWidth !== width) { width = innerWidth; show(); } }, 150);
-  });
-  show();
-}
-
 function charts() {
   const quality = metrics.map((c) => [c.name, titleOf(c)]);
   const first = (byName("adcc") ?? metrics[0] ?? columns[0]).name;
@@ -33,21 +26,21 @@ function charts() {
     const select = byId(`${id}-metric`), chart = byId(id === "time" ? "time-chart" : id);
     options(select, id === "time" ? quality : columns.map((c) => [c.name, titleOf(c)]));
     select.value = first;
-    const show = () => draw(chart, byName(select.value));
-    select.addEventListener("change", show);
-    onWidth(show);
+    const redraw = () => draw(chart, byName(select.value));
+    select.addEventListener("change", redraw);
+    redraw();
   }
   const names = [...new Set(data.curves.map((c) => c.name))];
   if (!names.length) { byId("curves").remove(); document.querySelector('nav a[href="#curves"]')?.remove(); return; }
   options(byId("curve-name"), names.map((n) => [n, n]));
-  const show = () => {
+  const redraw = () => {
     const name = byId("curve-name").value;
     const series = data.curves.filter((c) => c.name === name).map((c) => ({ line: c.line, y: c.mean, low: c.low, high: c.high, note: `(${c.n.toLocaleString("en")})` }));
-    drawCurves(byId("curve"), series, { name, bands: byId("curve-bands").checked, most: 860, height: 400 });
+    drawCurves(byId("curve"), series, { name, bands: byId("curve-bands").checked, height: 400 });
   };
-  byId("curve-name").addEventListener("change", show);
-  byId("curve-bands").addEventListener("change", show);
-  onWidth(show);
+  byId("curve-name").addEventListener("change", redraw);
+  byId("curve-bands").addEventListener("change", redraw);
+  redraw();
 }
 
 async function open() {
