@@ -77,8 +77,7 @@ def tiny_x() -> Tensor:
 
 def small(split: TorchSplit) -> TorchSplit:
     """The same network, weights and layer for images of ``SIDE`` pixels."""
-    preprocess = replace(split.preprocess, resize=SIDE, crop=SIDE)
-    return cut(split.model, split.layer, preprocess, name=split.name, fold=split.fold, repack=split.repack)
+    return replace(split, preprocess=replace(split.preprocess, resize=SIDE, crop=SIDE))
 
 
 def pixels(split: TorchSplit) -> Tensor:

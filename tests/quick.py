@@ -20,6 +20,7 @@ QUICK = [
     *(f"protocol.resize={SIDE}", f"protocol.crop={SIDE}", "protocol.insertion.steps=4", "protocol.deletion.steps=4"),
     *("runtime.device=cpu", "runtime.workers=0", "runtime.bare=0", "report.html=false"),
 ]
+FULL = ["protocol.resize=null", "protocol.crop=null"]  # after QUICK: the network's own 224 pixels again
 QuickRun = Callable[..., Outcome]  # what the fixture quick_run gives: quick_run(output, *overrides)
 
 

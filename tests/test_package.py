@@ -41,7 +41,7 @@ def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
     assert in_wheel == {path.relative_to(CONF) for path in CONF.rglob("*.yaml")}
     assert (unpacked / "camsbench/data/assets/sample_boxes.csv").is_file()
     for name in TABLES:
-        printed = f"published/{name}.csv"
+        printed = f"tables/papers/{name}.csv"
         assert (unpacked / "camsbench" / printed).read_text() == (ROOT / "camsbench" / printed).read_text()
     assert (unpacked / "camsbench/py.typed").is_file()
 
@@ -58,7 +58,7 @@ def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "| gradcam | 1 |" in done.stdout
     where = subprocess.run(
-        [sys.executable, "-c", "import camsbench.config; print(camsbench.config.paths.CONF)"],
+        [sys.executable, "-c", "from camsbench.config.paths import CONF; print(CONF)"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(unpacked)},
         capture_output=True,
@@ -84,11 +84,12 @@ def test_help_is_said_without_pytorch() -> None:
 
 
 def test_no_host_round_trips_in_methods_and_metrics() -> None:
-    """Nothing in methods and metrics copies to the host; the runner does it once a batch."""
+    """Nothing in methods and metrics copies to the host but what runs there; the runner does it once a batch."""
     found = [
         f"{path.name}: {line.strip()}"
         for folder in ("methods", "metrics")
         for path in (ROOT / "camsbench" / folder).glob("*.py")
+        if path.name not in {"inpaint.py", "similarity.py"}  # OpenCV's inpainting; SciPy's and scikit-image's likeness
         for line in path.read_text().splitlines()
         if re.search(r"\.(item|cpu|tolist|numpy)\(", line)
     ]

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from quick import QuickRun
 from torch import Tensor
 
-from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.saliency import SaliencyRule
@@ -22,7 +22,6 @@ from camsbench.methods.scorecam import ScoreCAM
 from camsbench.metrics.time import Time
 from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit
-from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 
 
@@ -76,9 +75,8 @@ def test_plain_time_pays_for_constant_channels(tiny: TorchSplit, tiny_x: Tensor)
     assert passes.features == (1 + 1) + (1 + 2)
 
 
-def test_a_run_times_each_image_and_keeps_every_repeat(tmp_path: Path) -> None:
-    choices = ["method=[gradcam,reciprocam]", "metric=time", "metric.time.repeats=2", "data.limit=3"]
-    execute(compose_config([f"output='{tmp_path}'", *choices, "runtime.device=cpu", "runtime.workers=0"]))
+def test_a_run_times_each_image_and_keeps_every_repeat(quick_run: QuickRun, tmp_path: Path) -> None:
+    quick_run(tmp_path, "method=[gradcam,reciprocam]", "metric=time", "metric.time.repeats=2", "data.limit=3")
     folder = RunFolder(tmp_path)
     rows, curves = folder.rows(), folder.curves()
     assert len(rows) == 6
