@@ -158,7 +158,7 @@ def run(output: Path, cache: Path, *overrides: str) -> pd.DataFrame:
 
 def test_every_backend_gives_the_same_rows(tmp_path: Path, cache: Path) -> None:
     methods = "method=[scorecam,reciprocam,ablationcam,eigencam,occlusion]"
-    options = ["model.layer=bn2", "method.occlusion.stride=15", methods]
+    options = ["model.layer=blocks.3.0.bn2", "method.occlusion.stride=15", methods]
     rows = {
         name: run(tmp_path / name, cache, *options, f"runtime.backend={name}").drop(columns="seconds")
         for name in ("torch", *EXPORTED)
@@ -291,6 +291,7 @@ def test_idle_threads_of_pytorch_make_way() -> None:
     assert torch.equal(x @ x.T, before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not list(Path(torch.__file__).parent.glob("lib/libgomp*.so*")), reason="another thread library")
 def test_idle_threads_are_gone_when_a_backend_passes() -> None:
     code = (

@@ -36,6 +36,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
     in_wheel = {path.relative_to(unpacked / "camsbench/conf") for path in (unpacked / "camsbench/conf").rglob("*.yaml")}
     assert in_wheel == {path.relative_to(CONF) for path in CONF.rglob("*.yaml")}
@@ -46,6 +47,7 @@ def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
     assert (unpacked / "camsbench/py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "camsbench", "data.limit=1", "metric=[complexity]", "runtime.workers=0"],
@@ -100,6 +102,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_readme_s_method_works_as_pasted(tmp_path: Path) -> None:
     (method,) = [block for block in blocks("python") if "class MeanActivation" in block]
     (options,) = [block for block in blocks("yaml") if "meanactivation" in block]
@@ -113,10 +116,11 @@ def test_the_readme_s_method_works_as_pasted(tmp_path: Path) -> None:
     assert "| meanactivation | 1 |" in done.stdout
 
 
-def test_the_readme_s_python_works_as_pasted(images: Tensor) -> None:
+@pytest.mark.slow
+def test_the_readme_s_python_works_as_pasted(full_images: Tensor) -> None:
     (calls,) = [block for block in blocks("python") if "load_model" in block]
     calls = calls.replace('"scorecam"', '"gradcam"')  # a pass a channel is another test's
-    names: dict[str, Any] = {"x": images[:1]}
+    names: dict[str, Any] = {"x": full_images[:1]}
     exec(calls, names)
     assert names["maps"].shape == (1, 1, 224, 224)
     assert {"adcc", "insertion"} <= set(names["rows"].columns)
