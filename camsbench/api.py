@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import pandas as pd
 import torch
@@ -15,12 +15,13 @@ from torch import Tensor
 
 from camsbench.config.build import check_needs, explainers, load_splits, measures
 from camsbench.config.compose import compose_config
-from camsbench.config.precision import check_compile, copies_dtype, set_precision
+from camsbench.config.runtime import check_compile, copies_dtype, set_precision
 from camsbench.core import explained as explaining
 from camsbench.core import scoring
 from camsbench.core.boxes import checked
 from camsbench.core.explained import Explained, Metric
 from camsbench.core.noise import stream_seeds
+from camsbench.core.passes import PassOptions
 from camsbench.core.saliency import SaliencyRule, size_of
 from camsbench.core.types import Explainer, Split
 from camsbench.errors import CamsbenchError
@@ -31,41 +32,27 @@ from camsbench.models.split import TorchSplit
 Target = Tensor | Sequence[int] | int | None
 
 
+class LoadOptions(TypedDict, total=False):
+    """The types of ``load_model``'s options, whatever the backend."""
+
+    device: str
+    seed: int
+    micro_batch: int | str
+    fold: bool
+    repack: bool
+    precision: str
+    compile: bool
+    cache: str | Path | None
+
+
 @overload
 def load_model(
-    name: str = ...,
-    weights: str | None = ...,
-    layer: str | None = ...,
-    *,
-    device: str = ...,
-    seed: int = ...,
-    micro_batch: int | str = ...,
-    fold: bool = ...,
-    repack: bool = ...,
-    precision: str = ...,
-    compile: bool = ...,
-    backend: Literal["torch"] = ...,
+    name: str = ..., weights: str | None = ..., layer: str | None = ..., **options: Unpack[LoadOptions]
 ) -> TorchSplit: ...
-
-
 @overload
 def load_model(
-    name: str = ...,
-    weights: str | None = ...,
-    layer: str | None = ...,
-    *,
-    device: str = ...,
-    seed: int = ...,
-    micro_batch: int | str = ...,
-    fold: bool = ...,
-    repack: bool = ...,
-    precision: str = ...,
-    compile: bool = ...,
-    backend: str,
-    cache: str | Path | None = ...,
+    name: str = ..., weights: str | None = ..., layer: str | None = ..., *, backend: str, **options: Unpack[LoadOptions]
 ) -> TorchSplit | ExportedSplit: ...
-
-
 def load_model(
     name: str = "efficientnet_lite0",
     weights: str | None = None,
@@ -107,12 +94,11 @@ def load_model(
         raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
     chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
     place = backends.place(backend, device)
-    options: dict[str, Any] = {"seed": seed, "micro_batch": micro_batch, "fold": fold, "repack": repack}
-    options["copies_dtype"] = copies_dtype(precision, backend, place)
-    options["compile"] = check_compile(compile, backend, place)
+    dtype, compiles = copies_dtype(precision, backend, place), check_compile(compile, backend, place)
+    options = PassOptions(fold=fold, repack=repack, copies_dtype=dtype, compile=compiles)
     set_precision(precision)
     with torch.inference_mode(mode=False):
-        cuts = load_splits({**spec, **chosen}, {}, device=place, **options)[:1]
+        cuts = load_splits({**spec, **chosen}, {}, options, device=place, seed=seed, micro_batch=micro_batch)[:1]
         return backends.on(backend, cuts, Path(cache).expanduser() if cache else None)[0]
 
 

@@ -17,11 +17,11 @@ from camsbench.config.compose import compose_config
 from camsbench.config.paths import CONF
 from camsbench.core import scoring
 from camsbench.core.noise import stream_seeds
+from camsbench.core.passes import counted
 from camsbench.core.types import Explainer, Forward
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
-from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit
 
 SIDE = 96
@@ -74,8 +74,8 @@ def cost(method: Explainer, split: TorchSplit, forward: Forward) -> tuple[str, s
     """Forward, head-only and backward passes of one image, and all of them without the exact short cuts."""
     with counted(split) as passes, torch.inference_mode(mode=False):
         method(split, forward)
-    with counted(split) as plain, scoring.plain(), torch.inference_mode(mode=False):
-        method(split, forward)
+    with counted(split) as plain, torch.inference_mode(mode=False):
+        method(split.plain, forward)
     kinds = {"F": plain.forward, "head": plain.head_only, "B": plain.backward}
     said = " + ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
     return str(passes.forward), str(passes.head_only), str(passes.backward), said or "0"

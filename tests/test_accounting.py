@@ -6,20 +6,16 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 import torch
 from quick import QuickRun
 from torch import Tensor, nn
 
-from camsbench.config.job import Job
-from camsbench.core.microbatch import MicroBatch
-from camsbench.models.passes import Passes
+from camsbench.core.passes import MicroBatch, Passes
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
-from camsbench.run.account import Account, accounted
+from camsbench.run.account import Account, Accountant
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
@@ -64,17 +60,16 @@ def test_bare_passes_are_timed_between_the_work_and_counted_nowhere(
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     tiny.features_graph.register_forward_pre_hook(passing)
     split = replace(tiny, micro_batch=MicroBatch(4))
-    job = cast(Job, SimpleNamespace(methods={}, splits=[split], runtime=SimpleNamespace(bare=8)))
     timed, start = [], now
-    with accounted(job) as accountant:
-        for batch in range(1, 101):
-            an_image = 2.0 if batch <= 50 else 1.0
-            with torch.no_grad():
-                split.logits(tiny_x.expand(10, -1, -1, -1))
-            before = now
-            accountant.between()
-            timed += [batch] if now > before else []
-        closing = accountant.close()
+    accountant = Accountant(split, repeats=8)
+    for batch in range(1, 101):
+        an_image = 2.0 if batch <= 50 else 1.0
+        with torch.no_grad():
+            split.logits(tiny_x.expand(10, -1, -1, -1))
+        before = now
+        accountant.between()
+        timed += [batch] if now > before else []
+    closing = accountant.close()
     account = Account.of(1000, now - start, [accountant.taken()], [closing])
     assert (account.passes.features, account.passes.head) == (1000, 1000)
     assert account.seconds == 50 * 10 * 2 + 50 * 10 * 1

@@ -20,6 +20,7 @@ from torch import Tensor
 import camsbench
 from camsbench import CamsbenchError
 from camsbench.core import scoring
+from camsbench.core.passes import counted
 from camsbench.core.types import Forward, Split
 from camsbench.files import user_cache
 from camsbench.models import backends
@@ -27,7 +28,6 @@ from camsbench.models.backends import threads
 from camsbench.models.backends.export import Export, agreement
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.backends.openvino import OpenVINOGraph, knows_bf16
-from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit, cut
 
 EXPORTED = ["onnxruntime", "openvino"]
@@ -109,7 +109,7 @@ def test_inputs_of_another_layout_are_the_same_images(twin: ExportedSplit, pictu
 @pytest.mark.skipif(not knows_bf16(), reason="a processor without bf16")
 def test_bf16_is_for_the_passes_of_copies_alone(inside: TorchSplit, pictures: Tensor, cache: Path) -> None:
     (exact,), (low,) = (
-        backends.on("openvino", [replace(inside, copies_dtype=dtype)], cache)
+        backends.on("openvino", [inside.with_options(copies_dtype=dtype)], cache)
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert torch.equal(low.features(pictures), exact.features(pictures))
@@ -128,7 +128,7 @@ def test_bf16_is_refused_where_the_processor_lacks_it(
 ) -> None:
     monkeypatch.setattr("camsbench.models.backends.openvino.knows_bf16", lambda: False)
     with pytest.raises(CamsbenchError, match=r"runtime\.precision=bf16: OpenVINO finds no bf16 .* use .*fp32"):
-        backends.on("openvino", [replace(inside, copies_dtype=torch.bfloat16)], cache)
+        backends.on("openvino", [inside.with_options(copies_dtype=torch.bfloat16)], cache)
 
 
 def test_openvino_computes_in_float32(twins: dict[str, ExportedSplit]) -> None:

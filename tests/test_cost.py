@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core import scoring
+from camsbench.core.passes import Passes, counted
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods.ablationcam import AblationCAM
@@ -20,7 +21,6 @@ from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.methods.smoothgradcampp import SmoothGradCAMpp
 from camsbench.methods.sscam import SSCAM
-from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit, cut
 
 
@@ -32,8 +32,8 @@ def test_passes_of_two_images(
     method: Explainer, forward: int, head: int, backward: int, tiny: TorchSplit, tiny_x: Tensor
 ) -> None:
     base = scoring.forward(tiny, tiny_x.expand(2, -1, -1, -1), torch.tensor([0, 1]), (0, 1))
-    with scoring.plain(), counted(tiny) as passes:
-        method(tiny, base)
+    with counted(tiny) as passes:
+        method(tiny.plain, base)
     assert (passes.forward, passes.head_only, passes.backward) == (forward, head, backward)
     with counted(tiny) as quick:  # an average and a linear layer: the head needs neither gradients nor cells
         method(tiny, base)
@@ -80,17 +80,21 @@ def test_plain_costs_every_channel_and_gives_the_same_map(
         spared = masks - len(kinds)
     with counted(split) as quick:
         raw = method(split, base)
-    with scoring.plain(), counted(split) as every:
-        raw_plain = method(split, base)
+    with counted(split) as every:
+        raw_plain = method(split.plain, base)
     assert quick.head - quick.backward == copies * (masks - spared) + once  # a gradient passes the head once itself
     assert every.head - every.backward == copies * masks + once
     assert every.features == (0 if isinstance(method, AblationCAM) else every.head - every.backward)
     torch.testing.assert_close(raw_plain, raw, rtol=1e-4, atol=1e-6 * float(raw.abs().max()))
 
 
-def test_the_uncut_model_counts_too_and_nothing_stays_behind(tiny: TorchSplit, tiny_x: Tensor) -> None:
+def test_every_split_of_a_network_counts_in_one_place(tiny: TorchSplit, tiny_x: Tensor) -> None:
     with counted(tiny) as passes:
-        tiny.model(tiny_x.clone().requires_grad_()).sum().backward()
-    assert (passes.forward, passes.head_only, passes.backward) == (1, 0, 1)
-    tiny.model(tiny_x)
-    assert passes.forward == 1
+        for split in (tiny, tiny.plain, tiny.for_copies, replace(tiny, layer="another")):
+            split.logits(tiny_x.clone().requires_grad_()).sum().backward()
+    assert passes == Passes(features=4, head=4, backward=4, through=4)
+    tiny.logits(tiny_x)
+    assert passes.forward == 4
+    with counted(tiny) as passes:
+        tiny.model(tiny_x)  # the module itself, past the split
+    assert passes == Passes()

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from camsbench import CamsbenchError
 from camsbench.config.compose import compose_config
-from camsbench.config.precision import check_compile, copies_dtype
-from camsbench.config.runtime import prepare
+from camsbench.config.runtime import check_compile, copies_dtype, prepare
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, Metric, explain
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch, counted
 from camsbench.core.saliency import SaliencyRule
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
@@ -29,7 +28,6 @@ from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.substrate import SUBSTRATES, substrate
 from camsbench.models import compiled as engine
 from camsbench.models.compiled import OneShape
-from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit, check_range
 
 CPU = torch.device("cpu")
@@ -90,7 +88,7 @@ def scores(split: TorchSplit, x: Tensor, copies: int = 5, probability: bool = Tr
 
 
 def test_bf16_is_for_the_passes_of_copies_alone(lite0: TorchSplit, images: Tensor) -> None:
-    low = replace(lite0, copies_dtype=torch.bfloat16)
+    low = lite0.with_options(copies_dtype=torch.bfloat16)
     x = images[:2]
     base, base_low = (scoring.forward(split, x, None, (0, 0)) for split in (lite0, low))
     assert torch.equal(base.A, base_low.A)
@@ -106,7 +104,7 @@ def test_bf16_is_for_the_passes_of_copies_alone(lite0: TorchSplit, images: Tenso
 
 
 def test_bf16_follows_weights_that_change(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    low = replace(tiny, copies_dtype=torch.bfloat16)
+    low = tiny.with_options(copies_dtype=torch.bfloat16)
 
     def logit() -> float:
         return float(scoring.score_inputs(low, lambda image, _: tiny_x[image], 1, torch.tensor([0]), probability=False))
@@ -118,9 +116,9 @@ def test_bf16_follows_weights_that_change(tiny: TorchSplit, tiny_x: Tensor) -> N
 
 def test_numbers_beyond_a_precision_are_refused(tiny: TorchSplit) -> None:
     tiny.model.conv.weight.data.mul_(1e6)  # type: ignore[union-attr,operator]
-    check_range(replace(tiny, copies_dtype=torch.bfloat16))
+    check_range(tiny.with_options(copies_dtype=torch.bfloat16))
     with pytest.raises(CamsbenchError, match=r"tiny overflows in torch.float16: use runtime\.precision=bf16, or fp32"):
-        check_range(replace(tiny, copies_dtype=torch.float16))
+        check_range(tiny.with_options(copies_dtype=torch.float16))
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -156,7 +154,7 @@ def test_compiled_copies_see_one_shape_and_are_counted_as_they_are(
         return watched
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    split = replace(lite0, compile=True, micro_batch=MicroBatch(4))
+    split = replace(lite0, micro_batch=MicroBatch(4)).with_options(compile=True)
     with counted(split) as passes:
         got = scores(split, images[:2], copies=5)
     torch.testing.assert_close(got, scores(replace(lite0, micro_batch=MicroBatch(4)), images[:2], copies=5))
@@ -172,7 +170,7 @@ def plain_and_compiled(cache: str, split: TorchSplit, x: Tensor) -> list[Tensor]
     def score(each: TorchSplit) -> Tensor:
         return scoring.score_inputs(each, lambda i, n: x[i] * n[:, None, None, None], 3, torch.tensor([0, 1]))
 
-    return [score(replace(split, compile=made, micro_batch=MicroBatch(4))) for made in (False, True)]
+    return [score(replace(split, micro_batch=MicroBatch(4)).with_options(compile=made)) for made in (False, True)]
 
 
 @pytest.mark.slow
@@ -207,8 +205,8 @@ def test_curves_equal_the_plain_loop_s(settings: dict[str, object], lite0: Torch
     curves: list[Metric] = [Insertion(**settings), Deletion(**settings)]  # type: ignore[arg-type]
     with counted(lite0) as quick:
         got = [curve(met) for curve in curves]
-    with scoring.plain(), counted(lite0) as every:
-        plain = [curve(met) for curve in curves]
+    with counted(lite0) as every:
+        plain = [curve(replace(met, split=met.split.plain)) for curve in curves]
     points = got[0]["insertion_curve"].shape[1]
     assert every.features == 2 * 2 * points
     spared = 1 if settings.get("rounding") == "down" else 3  # the image once or twice, the bare substrate for deletion
@@ -247,8 +245,8 @@ def test_the_gradient_of_an_average_and_a_linear_layer_needs_no_pass(lite0: Torc
     with counted(lite0) as passes:
         closed = scoring.head_gradient(lite0, base.A, base.target)
     assert passes.head == passes.backward == 0
-    with scoring.plain(), counted(lite0) as passes:
-        autograd = scoring.head_gradient(lite0, base.A, base.target)
+    with counted(lite0) as passes:
+        autograd = scoring.head_gradient(lite0.plain, base.A, base.target)
     assert passes.head == passes.backward == 3
     torch.testing.assert_close(closed, autograd, rtol=1e-5, atol=0)
     with counted(lite0) as passes:

@@ -13,9 +13,9 @@ from torch import Tensor, fx, nn
 import camsbench
 from camsbench import CamsbenchError, cut
 from camsbench.core import scoring
+from camsbench.core.passes import counted
 from camsbench.core.preprocess import Preprocess
 from camsbench.models.folding import folded
-from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import weight_hash
 
@@ -71,7 +71,7 @@ def test_real_networks_keep_their_activations_and_logits(
 ) -> None:
     split: TorchSplit = request.getfixturevalue(name)
     before = weight_hash(split.model)
-    plain = replace(split, fold=False)
+    plain = split.with_options(fold=False)
     with torch.no_grad():
         pairs = [(split.features(images[:2]), plain.features(images[:2]))]
         pairs.append((split.logits(images[:2]), plain.logits(images[:2])))
@@ -124,7 +124,7 @@ def test_the_fold_follows_weights_that_change() -> None:
 
     def agrees(case: TorchSplit) -> Tensor:
         with torch.no_grad():
-            got, expected = case.features(x), replace(case, fold=False).features(x)
+            got, expected = case.features(x), case.with_options(fold=False).features(x)
         assert (got - expected).abs().max() < 1e-5 * expected.abs().max()
         return got
 
@@ -154,4 +154,4 @@ def test_a_fold_that_does_not_recompose_is_refused() -> None:
         model.folds.running_var.fill_(1e-12)  # type: ignore[union-attr]
     with pytest.raises(CamsbenchError, match=r"norms.*does not recompose.*runtime\.fold=false"):
         cut(model, "folds", replace(SMALL, crop=8), name="norms", fold=True)
-    assert not cut(model, "folds", replace(SMALL, crop=8), name="norms").fold
+    assert not cut(model, "folds", replace(SMALL, crop=8), name="norms").options.fold

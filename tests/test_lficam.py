@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import camsbench
 from camsbench import CamsbenchError
 from camsbench.core import scoring
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch
 from camsbench.core.preprocess import Preprocess
 from camsbench.methods.lficam import LFICAM
 from camsbench.models.lficam import FeatureImportance, LFINetwork, around, restore, train_epoch

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 import camsbench
 from camsbench import CamsbenchError
 from camsbench.core import scoring
-from camsbench.core.microbatch import MicroBatch
 from camsbench.core.noise import normal, stream_seeds
+from camsbench.core.passes import MicroBatch
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch
 from camsbench.core.types import Forward, Split
 from camsbench.models.split import TorchSplit, cut
 from camsbench.models.weights import weight_hash

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.core import scoring
-from camsbench.core.microbatch import MicroBatch
 from camsbench.core.noise import normal, stream_seeds
+from camsbench.core.passes import MicroBatch
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods.abscam import AbsCAM, AbsCAMInit
 from camsbench.methods.gradcam import GradCAM

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from camsbench import CamsbenchError
 from camsbench.core import scoring
-from camsbench.core.microbatch import MicroBatch
 from camsbench.core.noise import stream_seeds
+from camsbench.core.passes import MicroBatch
 from camsbench.core.saliency import upsample
 from camsbench.core.types import Forward
 from camsbench.methods.blur import gaussian_blur

@@ -28,8 +28,8 @@ import camsbench
 from camsbench.config.build import explainers
 from camsbench.config.compose import compose_config
 from camsbench.core import scoring
-from camsbench.core.microbatch import MicroBatch
 from camsbench.core.noise import normal, normal_at, stream_seeds
+from camsbench.core.passes import MicroBatch
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods.abscam import AbsCAMInit

@@ -25,8 +25,8 @@ from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, Metric, explain, measure
-from camsbench.core.microbatch import MicroBatch
 from camsbench.core.noise import stream_seeds
+from camsbench.core.passes import MicroBatch
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer, Forward, Split
 from camsbench.methods.gradcam import GradCAM

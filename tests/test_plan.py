@@ -16,10 +16,9 @@ from camsbench.config.build import explainers, measures, saliency_rule
 from camsbench.config.compose import compose_config, with_controls
 from camsbench.core import scoring
 from camsbench.core.explained import explain
-from camsbench.core.microbatch import Rehearsal, in_micro_batches
+from camsbench.core.passes import Passes, Rehearsal, in_micro_batches
 from camsbench.errors import CamsbenchError
 from camsbench.models.dry import DrySplit
-from camsbench.models.passes import Passes, counted
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
 from camsbench.plan import main, rates
@@ -64,19 +63,19 @@ def test_the_plan_equals_the_counted_run(networks: Networks, small: TorchSplit, 
     said = by_part(plan(cfg, networks))
     metrics, rule = measures(cfg), saliency_rule(cfg)
     x = torch.nn.functional.interpolate(images[:1], SIDE)
-    with scoring.plain(), counted(small) as passes:  # a plan knows no short cut
-        forward = scoring.forward(small, x, None, (0,))
-        assert (passes.forward, passes.head_only, passes.backward) == said[BASE, BASE]
-        for name, method in explainers(cfg).items():
+    small = replace(small, passes=(passes := Passes())).plain  # a plan knows no short cut
+    forward = scoring.forward(small, x, None, (0,))
+    assert (passes.forward, passes.head_only, passes.backward) == said[BASE, BASE]
+    for name, method in explainers(cfg).items():
+        before = replace(passes)
+        explained = explain(small, method, rule, forward)
+        found = {EXPLAIN: passes - before}
+        for metric in metrics:
             before = replace(passes)
-            explained = explain(small, method, rule, forward)
-            found = {EXPLAIN: passes - before}
-            for metric in metrics:
-                before = replace(passes)
-                metrics[metric](explained)
-                found[metric] = passes - before
-            for part, cost in found.items():
-                assert said[name, part] == (cost.forward, cost.head_only, cost.backward), (name, part)
+            metrics[metric](explained)
+            found[metric] = passes - before
+        for part, cost in found.items():
+            assert said[name, part] == (cost.forward, cost.head_only, cost.backward), (name, part)
     assert said["rise", "coherency"] == (30, 0, 0)
     assert said["gradcam", "insertion"] == (10, 0, 0)
     assert said["gradcam", "drop"] == (1, 0, 0)  # the masked image, which increase shares
@@ -181,7 +180,7 @@ def test_a_dry_split_gives_a_gradient_that_is_counted() -> None:
     dry = DrySplit("net", "layer", 10, preprocess, channels=4, side=(3, 3))
     x = torch.zeros(2, 3, 9, 9, requires_grad=True)
     dry.logits(x).sum().backward()
-    assert dry.micro_batch.passes == Passes(features=2, head=2, backward=2, through=2)
+    assert dry.passes == Passes(features=2, head=2, backward=2, through=2)
     A = torch.ones(1, 4, 3, 3)
     assert (scoring.head_gradient(dry, A, torch.tensor([3])) > 0).all()
 

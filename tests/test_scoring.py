@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from camsbench import CamsbenchError
-from camsbench.core.microbatch import MicroBatch, in_micro_batches
-from camsbench.core.scoring import forward, head_gradient, plain, score_features, score_inputs, short_cuts
+from camsbench.core.passes import MicroBatch, in_micro_batches
+from camsbench.core.scoring import forward, head_gradient, score_features, score_inputs
 from camsbench.models.split import TorchSplit
 
 
@@ -65,25 +65,9 @@ def test_plain_passes_every_copy_and_gives_the_same_scores(tiny: TorchSplit, tin
     keep, target = torch.tensor([[False, True, False, True]]), torch.tensor([0])
     quick = score_inputs(tiny, perturb, 4, target, keep)
     made.clear()
-    with plain():
-        assert torch.equal(score_inputs(tiny, perturb, 4, target, keep), quick)
-        assert made == [0, 1, 2, 3]
-        assert score_features(tiny, lambda i, n: tiny_x[i, :2], 4, target, keep=keep)[0, [0, 2]].tolist() == [0, 0]
-
-
-def leave_plain_by_an_error() -> None:
-    with plain():
-        with plain():
-            pass
-        assert not short_cuts()  # the outer block goes on
-        raise KeyError
-
-
-def test_plain_ends_with_its_block_also_after_an_exception() -> None:
-    assert short_cuts()
-    with pytest.raises(KeyError):
-        leave_plain_by_an_error()
-    assert short_cuts()
+    assert torch.equal(score_inputs(tiny.plain, perturb, 4, target, keep), quick)
+    assert made == [0, 1, 2, 3]
+    assert score_features(tiny.plain, lambda i, n: tiny_x[i, :2], 4, target, keep=keep)[0, [0, 2]].tolist() == [0, 0]
 
 
 def test_micro_batches_are_full_across_images(tiny: TorchSplit, tiny_x: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from camsbench import cut
 from camsbench.core import scoring
 from camsbench.core.heads import linear_head
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch, counted
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods.ablationcam import AblationCAM
 from camsbench.methods.cam import CAM
@@ -20,7 +20,6 @@ from camsbench.methods.channelwise import alike, has_range
 from camsbench.methods.iscam import ISCAM
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.methods.scorecam import ScoreCAM
-from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit
 
 RECIPROCAMS = [ReciproCAM(mask, score) for mask in ("cell", "gaussian") for score in ("softmax", "logit")]
@@ -63,8 +62,8 @@ def both_ways(method: Explainer, split: TorchSplit, base: Forward) -> tuple[floa
     """How far the short cut is off, its passes of the head and of the head's tail, and the plain loop's of the head."""
     with counted(split) as quick:
         got = method(split, base)
-    with scoring.plain(), counted(split) as every:
-        expected = method(split, base)
+    with counted(split) as every:
+        expected = method(split.plain, base)
     return differs(got, expected), quick.head, quick.tail, every.head
 
 
@@ -101,7 +100,7 @@ def test_where_the_closed_form_does_not_hold_the_head_is_passed(biased: TorchSpl
     """A max pool would put the zeros around a cell before its negative activation."""
     split = cut(biased.model, "features.29", replace(biased.preprocess, resize=64, crop=64), name="vgg16")
     base = other_class(split, images[:1], 64)
-    for case, forward in ((split, replace(base, A=base.A - 0.1)), (replace(split, repack=False), base)):
+    for case, forward in ((split, replace(base, A=base.A - 0.1)), (split.with_options(repack=False), base)):
         off, head, tail, _ = both_ways(ReciproCAM(), case, forward)
         assert off == 0
         assert (head, tail) == (16, 0)
@@ -181,8 +180,8 @@ def test_channels_that_mask_alike_are_scored_once(lite0: TorchSplit, images: Ten
     for method, copies in ((ScoreCAM(), 1), (ISCAM(n=2), 2)):
         with counted(split) as quick:
             got = method(split, base)
-        with scoring.plain(), counted(split) as every:
-            expected = method(split, base)
+        with counted(split) as every:
+            expected = method(split.plain, base)
         assert differs(got, expected) < 1e-4
         assert quick.forward == copies * int((own & has_range(A)).sum()) < copies * int(has_range(A).sum()) - 1
         assert every.forward == copies * 80
@@ -194,5 +193,3 @@ def test_real_images_have_channels_that_mask_alike(lite0: TorchSplit, images: Te
     own = varying & (alike(base.A) == torch.arange(1280))
     share = 1 - own.sum() / varying.sum()
     assert 0.05 < share < 0.2
-    with scoring.plain():
-        assert torch.equal(alike(base.A)[0], torch.arange(1280))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import timm
 import timm.data
@@ -36,7 +34,7 @@ def test_named_models_recompose_exactly_and_explain(name: str) -> None:
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         whole = split.model(x.contiguous(memory_format=torch.channels_last))
-        plain = replace(split, fold=False)
+        plain = split.with_options(fold=False)
         torch.testing.assert_close(plain.head(plain.features(x)), whole, rtol=0, atol=0)
         torch.testing.assert_close(split.logits(x), whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
     for method in ("gradcam", "reciprocam"):

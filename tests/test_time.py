@@ -15,12 +15,12 @@ from torch import Tensor
 
 from camsbench.core import scoring
 from camsbench.core.explained import explain
+from camsbench.core.passes import counted
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Forward, Split
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.scorecam import ScoreCAM
 from camsbench.metrics.time import Time
-from camsbench.models.passes import counted
 from camsbench.models.split import TorchSplit
 from camsbench.store.folder import RunFolder
 
@@ -42,9 +42,9 @@ class Sleeper:
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        self.seen.append((len(forward.x), forward.seeds[0], scoring.short_cuts()))
+        self.seen.append((len(forward.x), forward.seeds[0], split.options.short_cuts))
         nap = self.naps[(len(self.seen) - 1) // 2 % len(self.naps)]
-        clock.sleep(nap / 2 if scoring.short_cuts() else nap)
+        clock.sleep(nap / 2 if split.options.short_cuts else nap)
         return forward.A[:, 0]
 
 

@@ -11,13 +11,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from camsbench.config.job import Job
-from camsbench.config.maps_option import check_count, check_maps, first_images
+from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.paths import CONF as CONF
 from camsbench.config.runtime import Runtime, prepare
 from camsbench.config.trust import check_targets
 from camsbench.core.explained import Metric
 from camsbench.core.fusion import MeanOfLayers
+from camsbench.core.passes import PassOptions
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
 from camsbench.data import boxes
@@ -29,6 +29,7 @@ from camsbench.models import backends
 from camsbench.models.load import load
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import ModelSpec
+from camsbench.store.environment import follow_moves
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check")
@@ -121,12 +122,14 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
             )
 
 
-def load_splits(spec: Mapping[str, Any], transform: Mapping[str, Any], **options: Any) -> list[TorchSplit]:
-    """A network cut at each of its layers, from its YAML's fields (see ``camsbench.models.load`` for the options)."""
+def load_splits(
+    spec: Mapping[str, Any], transform: Mapping[str, Any], options: PassOptions, **where: Any
+) -> list[TorchSplit]:
+    """A network cut at each of its layers, from its YAML's fields (see ``camsbench.models.load`` for the rest)."""
     unknown = sorted(set(spec) - {f.name for f in fields(ModelSpec)})
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
-    return load(ModelSpec(**spec), transform=transform, **options)
+    return load(ModelSpec(**spec), options, transform=transform, **where)
 
 
 def saliency_rule(cfg: DictConfig) -> SaliencyRule:
@@ -145,9 +148,9 @@ def _refuse_missing(cfg: DictConfig) -> None:
 
 
 def _plain(node: Any) -> Any:
-    """A configuration node as plain dicts and lists, interpolations resolved."""
+    """A configuration node as plain dicts and lists, interpolations resolved, names of earlier versions as of today."""
     try:
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        return follow_moves(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
     except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
         raise CamsbenchError(f"{error.full_key} is not set; give {error.full_key}=VALUE") from error
 
@@ -228,13 +231,10 @@ def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
         return load_splits(
             _plain(cfg.model),
             changes,
+            runtime.options,
             device=runtime.device,
             seed=cfg.seed,
             micro_batch=cfg.runtime.micro_batch,
-            fold=cfg.runtime.fold,
-            repack=cfg.runtime.repack,
-            copies_dtype=runtime.copies_dtype,
-            compile=runtime.compile,
         )
     except (TypeError, ValueError) as error:
         raise CamsbenchError(f"model: {error}") from error

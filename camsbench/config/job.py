@@ -1,4 +1,4 @@
-"""What a run needs, checked and built."""
+"""What a run needs, checked and built; what its configuration says of maps and of published accuracy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from camsbench.config.maps_option import first_images
 from camsbench.config.runtime import Runtime
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
 from camsbench.data.record import Record
+from camsbench.errors import CamsbenchError
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import is_path
@@ -68,3 +68,35 @@ def published_top1(cfg: DictConfig) -> float | None:
     weights, changed = str(cfg.model.weights), cfg.protocol.resize is not None
     own = weights != "random" and not is_path(weights) and not changed
     return cfg.model.top1 if own else None
+
+
+MOST = 2000  # images with maps, beyond which a browser does not open the page
+
+
+def check_maps(maps: object) -> int | str:
+    """A number of first images, ``all``, or ``worst``.
+
+    Raises:
+        CamsbenchError: it is none of these.
+    """
+    if maps in ("all", "worst") or (isinstance(maps, int) and not isinstance(maps, bool) and maps >= 0):
+        return maps
+    raise CamsbenchError(f"report.maps={maps}: give a number of images from 0 up, all or worst")
+
+
+def check_count(images: int, maps: int | str) -> None:
+    """Refuse more images with maps than a page can hold.
+
+    Raises:
+        CamsbenchError: they are too many.
+    """
+    if images > MOST:
+        raise CamsbenchError(
+            f"report.maps={maps}: the maps of {images:,} images make a page that no browser opens; give a number up to "
+            f"{MOST}, or worst"
+        )
+
+
+def first_images(maps: int | str, images: int) -> int:
+    """How many of a run's first images that is; none for ``worst``, which is known at the run's end only."""
+    return images if maps == "all" else min(maps, images) if isinstance(maps, int) else 0

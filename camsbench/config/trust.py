@@ -20,9 +20,9 @@ from camsbench.errors import CamsbenchError
 
 VARIABLE = "CAMSBENCH_PLUGINS"
 HOMES = {
-    "method": ("camsbench.methods", "camsbench.methods.inpaint"),
+    "method": ("camsbench.methods",),
     "metric": ("camsbench.metrics",),
-    "data": ("camsbench.data.imagenet", "camsbench.data"),
+    "data": ("camsbench.data",),
 }
 
 

@@ -1,7 +1,7 @@
 """Scores of perturbed activations without passes of the head, where its form allows it (``camsbench.core.heads``).
 
 Exact, up to rounding: no approximation is made. Each function gives None where it does not apply, and under
-``scoring.plain``; the caller then passes every copy.
+without the split's short cuts; the caller then passes every copy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.core.heads import LinearHead, linear_head
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Forward, Split
 
 
@@ -42,7 +42,7 @@ def cell_scores(split: Split, forward: Forward, masks: Tensor, probability: bool
         return None
     A = forward.A.relu() if head.rectified else forward.A
     share = _shares(head, masks)  # [N,W]
-    if share.shape[1] > 1 and not getattr(split, "repack", True):
+    if share.shape[1] > 1 and not split.options.repack:
         return None
     if not (head.signed or head.rectified) and (A < 0).any():
         return None
@@ -53,7 +53,10 @@ def cell_scores(split: Split, forward: Forward, masks: Tensor, probability: bool
             linear = head.linear
             only = torch.einsum("mnk,mk->mn", cells, linear.weight[target]) * share[:, 0].to(cells)
             return only if linear.bias is None else only + linear.bias[target, None]
-        return _target_scores(head, _first_layer(head, cells, share), target, probability)
+        first = _first_layer(head, cells, share)
+        if head.rest is not None:
+            split.passes.tail += first.shape[0] * first.shape[1]
+        return _target_scores(head, first, target, probability)
 
     return in_micro_batches(split.micro_batch, len(A), work)
 
@@ -79,6 +82,7 @@ def channel_drops(split: Split, forward: Forward, keep: Tensor) -> Tensor | None
         without = head.linear(pooled.flatten(1))[image] - share[image, channel]  # [n,O]
         drops = torch.zeros_like(pooled[:, :, 0])
         if len(image):
+            split.passes.tail += len(image)
             y = forward.logits[chunk].gather(1, target[:, None])[image, 0]
             drops[image, channel] = y - head.rest(without).gather(1, target[image, None]).squeeze(1)
         return drops

@@ -1,4 +1,4 @@
-"""One explained batch: the map, its saliency, what several metrics ask of both, and what a metric is."""
+"""One explained batch: the map, its saliency, the masked images that metrics ask for, and what a metric is."""
 
 from __future__ import annotations
 
@@ -11,9 +11,40 @@ import torch
 from torch import Tensor
 
 from camsbench.core import scoring
-from camsbench.core.masking import masked_images
 from camsbench.core.saliency import SaliencyRule, normalise, size_of
 from camsbench.core.types import Explainer, Forward, Split
+
+KINDS = ("soft", "soft_top50", "binary_top50")
+SPACES = ("normalised", "pixels")
+
+
+def mask_of(kind: str, saliency: Tensor) -> Tensor:
+    """The mask [B,1,H,W] of a saliency [B,1,H,W].
+
+    ``soft``: the saliency itself (Chattopadhay et al. 2018). ``soft_top50``: the saliency where it is above its
+    median, else 0 (our reading of Abs-CAM, "top 50% pixels of the attention map"). ``binary_top50``: 1 there, else 0.
+    Pixels that equal the median are out: less than half is left of a map that has many ties.
+    """
+    if kind == "soft":
+        return saliency
+    flat = saliency.flatten(1).sort(dim=1).values  # not median(): it has no deterministic CUDA kernel
+    median = flat[:, (flat.shape[1] - 1) // 2].view(-1, 1, 1, 1)
+    above = (saliency > median).to(saliency)
+    return saliency * above if kind == "soft_top50" else above
+
+
+def masked_images(kind: str, space: str, split: Split, x: Tensor, saliency: Tensor) -> Tensor:
+    """Normalised images [B,3,H,W] under the mask of ``saliency``.
+
+    ``normalised`` multiplies the network's input, so that what is masked takes the mean colour of the training set;
+    ``pixels`` multiplies the picture before it is normalised, so that what is masked turns black.
+    """
+    mask = mask_of(kind, saliency)
+    if space == "normalised":
+        return x * mask
+    black = split.preprocess.black(x)
+    return black + mask * (x - black)
+
 
 RESOLUTIONS = ("image", "map")
 
@@ -23,7 +54,7 @@ class Explained:
     """A forward pass under one method: what a metric judges.
 
     Drop, increase, coherency and ADCC share the pass of the masked image, and coherency and ADCC its explanation: each
-    is made once for each way of masking (see ``camsbench.core.masking``).
+    is made once for each way of masking (see ``camsbench.core.explained``).
     """
 
     split: Split

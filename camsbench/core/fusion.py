@@ -31,6 +31,7 @@ class MeanOfLayers:
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         maps = []
         for layer in self.splits:
+            layer = layer if split.options.short_cuts else layer.plain
             there = scoring.forward(layer, forward.x, forward.target, forward.seeds)
             maps.append(self.rule(self.method(layer, there), size_of(forward.x))[0])
         return torch.stack(maps).mean(0).squeeze(1)

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from camsbench.core.shortcuts import short_cuts
 from camsbench.core.types import Split
 
 AVERAGES: set[Any] = {nn.AdaptiveAvgPool2d, nn.AvgPool2d, F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, "mean"}
@@ -68,7 +67,7 @@ _known: WeakKeyDictionary[nn.Module, LinearHead | None] = WeakKeyDictionary()
 def linear_head(split: Split) -> LinearHead | None:
     """The head of ``split`` in its parts; None where it has another form, is not traced, or short cuts are off."""
     traced = getattr(split, "traced_head", None)
-    if not short_cuts() or not isinstance(traced, fx.GraphModule):
+    if not split.options.short_cuts or not isinstance(traced, fx.GraphModule):
         return None
     if traced not in _known:
         _known[traced] = _recognise(traced)

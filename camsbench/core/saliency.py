@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.options import check_choices
+from camsbench.errors import check_choices
 
 ORDERS = ("upsample_then_normalise", "normalise_then_upsample")
 INTERPOLATIONS = ("bilinear", "bicubic", "pil_bicubic")

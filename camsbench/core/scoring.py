@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core.closed_forms import class_weight
-from camsbench.core.microbatch import MicroBatch, in_micro_batches
-from camsbench.core.shortcuts import plain as plain
-from camsbench.core.shortcuts import short_cuts as short_cuts
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Forward, Split
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
@@ -41,9 +39,9 @@ def score_inputs(
 ) -> Tensor:
     """Softmax probability (or logit) of ``target`` [B] for ``copies`` copies [3,H,W] of each image: [B,copies].
 
-    ``keep`` [B,copies] says which copies to score; the others get 0, and outside ``plain`` they cost no pass.
+    ``keep`` [B,copies] says which copies to score; the others get 0, and with short cuts they cost no pass.
     """
-    return _score(split.for_copies.logits, split.micro_batch, perturb, copies, target, keep, probability)
+    return _score(split, split.for_copies.logits, perturb, copies, target, keep, probability)
 
 
 def score_features(
@@ -58,20 +56,20 @@ def score_features(
 
     ``keep`` as in ``score_inputs``.
     """
-    return _score(split.for_copies.head, split.micro_batch, perturb, copies, target, keep, probability)
+    return _score(split, split.for_copies.head, perturb, copies, target, keep, probability)
 
 
 @torch.inference_mode()
 def _score(
+    split: Split,
     network: Callable[[Tensor], Tensor],
-    budget: MicroBatch,
     perturb: Perturb,
     copies: int,
     target: Tensor,
     keep: Tensor | None,
     probability: bool,
 ) -> Tensor:
-    if keep is None or not short_cuts():
+    if keep is None or not split.options.short_cuts:
         index = torch.arange(len(target) * copies, device=target.device)
     else:
         index = keep.flatten().nonzero().squeeze(1)
@@ -84,7 +82,7 @@ def _score(
 
     scores = torch.zeros(len(target) * copies, device=target.device)
     if len(index):
-        scores[index] = in_micro_batches(budget, len(index), work)
+        scores[index] = in_micro_batches(split.micro_batch, len(index), work)
     scores = scores.view(len(target), copies)
     return scores if keep is None else torch.where(keep, scores, 0)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Box, Preprocess
 
 
@@ -37,6 +37,21 @@ class Split(Protocol):
     @property
     def memory_format(self) -> torch.memory_format:
         """The layout of images that costs ``features`` and ``logits`` no copy."""
+        ...
+
+    @property
+    def passes(self) -> Passes:
+        """The passes that were made so far, of this and of all splits of the same network."""
+        ...
+
+    @property
+    def options(self) -> PassOptions:
+        """How the network is passed."""
+        ...
+
+    @property
+    def plain(self) -> Split:
+        """The split without exact short cuts: every copy is passed, those too whose score is known without."""
         ...
 
     @property

@@ -12,7 +12,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Split
 from camsbench.data.loader import batches
 from camsbench.data.record import Record

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.saliency import normalise, size_of, upsample
-from camsbench.core.scoring import score_inputs, short_cuts
+from camsbench.core.scoring import score_inputs
 from camsbench.core.types import Forward, Split
 
 MASKS = ("upsample_then_normalise", "normalise_then_upsample", "align_corners", "as_is")
@@ -31,8 +31,6 @@ def alike(maps: Tensor, mask: str = MASKS[0]) -> Tensor:
     """
     images, count = maps.shape[:2]
     place = torch.arange(images * count, device=maps.device)
-    if not short_cuts():
-        return (place % count).view(images, count)
     unit = (maps if mask == "as_is" else normalise(maps)[0]).flatten(2).float()
     image = torch.arange(images, device=maps.device)[:, None, None].expand(-1, count, 1)
     _, kind = torch.cat([image, unit], 2).flatten(0, 1).unique(dim=0, return_inverse=True)
@@ -40,12 +38,15 @@ def alike(maps: Tensor, mask: str = MASKS[0]) -> Tensor:
     return (first[kind] % count).view(images, count)
 
 
-def scored_once(maps: Tensor, mask: str, copies: int, score: Callable[[Tensor], Tensor]) -> Tensor:
+def score_alike_once(split: Split, maps: Tensor, mask: str, copies: int, score: Callable[[Tensor], Tensor]) -> Tensor:
     """Scores [B,K·copies] of ``copies`` perturbed images a map of ``maps`` [B,K,h,w], which depend on its mask alone.
 
-    ``score(keep)`` scores those of the maps that vary, one of each kind (see ``alike``).
+    ``score(keep)`` scores those of the maps that vary, with short cuts one of each kind (see ``alike``).
     """
     keep = has_range(maps)
+    if not split.options.short_cuts:
+        every = keep.repeat_interleave(copies, 1)
+        return torch.where(every, score(every), 0)
     first = alike(maps, mask)
     own = keep & (first == torch.arange(first.shape[1], device=first.device))
     scores = score(own.repeat_interleave(copies, 1)).unflatten(1, (-1, copies))
@@ -85,9 +86,10 @@ def masked_scores(
         x = forward.x[image].mul_(masks)  # in place of the copy that indexing made
         return x if substrate is None else x + substrate[image] * (1 - masks)
 
-    return scored_once(
-        maps, mask, 1, lambda keep: score_inputs(split, perturb, keep.shape[1], forward.target, keep, probability)
-    )
+    def score(keep: Tensor) -> Tensor:
+        return score_inputs(split, perturb, keep.shape[1], forward.target, keep, probability)
+
+    return score_alike_once(split, maps, mask, 1, score)
 
 
 def upsampled_range(split: Split, forward: Forward, maps: Tensor) -> tuple[Tensor, Tensor]:

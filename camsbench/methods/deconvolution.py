@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.pixelwise import check_reduction, input_gradient, reduce_channels
+from camsbench.errors import check_choices
+from camsbench.methods.pixelwise import REDUCTIONS, input_gradient, reduce_channels
 from camsbench.methods.rules import rectifier_rules
 
 
@@ -32,7 +33,7 @@ class Deconvolution:
     about: ClassVar[About] = About("Deconvolution", "Zeiler and Fergus", 2014, "backpropagation")
 
     def __post_init__(self) -> None:
-        check_reduction(self.reduce)
+        check_choices(self, reduce=REDUCTIONS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         gradient = input_gradient(split, forward.x, forward.target, rectifier_rules(guided=False))

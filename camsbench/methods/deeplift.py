@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.pixelwise import check_reduction, gradient_of, reduce_channels
+from camsbench.errors import check_choices
+from camsbench.methods.pixelwise import REDUCTIONS, gradient_of, reduce_channels
 from camsbench.methods.rules import ACTIVATIONS, Function, Rules
 
 STILL = 1e-10  # an input that moved less passes the gradient itself, as in captum
@@ -46,7 +47,7 @@ class DeepLIFT:
     about: ClassVar[About] = About("DeepLIFT", "Shrikumar et al.", 2017, "backpropagation")
 
     def __post_init__(self) -> None:
-        check_reduction(self.reduce)
+        check_choices(self, reduce=REDUCTIONS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         return reduce_channels(self.contributions(split, forward), self.reduce)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.methods.components import first_component
 

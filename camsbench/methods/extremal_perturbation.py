@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 from camsbench.methods.blur import gaussian_blur
 from camsbench.methods.learnedmask import mask_gradient
 
@@ -128,8 +129,7 @@ class ExtremalPerturbation:
                 f"sigma={self.sigma}, blur={self.blur}, rate={self.rate}, momentum={self.momentum}: "
                 "the first three must be above 0, momentum from 0 up to below 1"
             )
-        if self.reward not in REWARDS:
-            raise ValueError(f"reward is '{self.reward}': it must be one of {', '.join(REWARDS)}")
+        check_choices(self, reward=REWARDS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         x, target = forward.x, forward.target

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 
 FORMS = ("raw", "binary")
 
@@ -36,8 +37,7 @@ class FEM:
     def __post_init__(self) -> None:
         if self.k < 0:
             raise ValueError(f"k is {self.k}: it must be at least 0")
-        if self.form not in FORMS:
-            raise ValueError(f"form is '{self.form}': it must be one of {', '.join(FORMS)}")
+        check_choices(self, form=FORMS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         A = forward.A

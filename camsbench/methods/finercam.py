@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 
 WEIGHTS = ("softmax", "mean")
 
@@ -43,8 +44,7 @@ class FinerCAM:
             raise ValueError(
                 f"classes={self.classes} and gamma={self.gamma}: classes must be at least 1 and gamma at least 0"
             )
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"weights is '{self.weights}': it must be one of {', '.join(WEIGHTS)}")
+        check_choices(self, weights=WEIGHTS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         similar = self.similar_classes(forward)  # [B,n]

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.saliency import normalise, upsample
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 from camsbench.methods.rules import CURVED, RECTIFIERS, Function, Rules
 
 RESCALES = ("layer", "channel")
@@ -98,8 +99,7 @@ class FullGrad:
     about: ClassVar[About] = About("FullGrad", "Srinivas and Fleuret", 2019, "backpropagation")
 
     def __post_init__(self) -> None:
-        if self.rescale not in RESCALES:
-            raise ValueError(f"rescale is '{self.rescale}': it must be one of {', '.join(RESCALES)}")
+        check_choices(self, rescale=RESCALES)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         size = (forward.x.shape[2], forward.x.shape[3])

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.pixelwise import check_reduction, reduce_channels, weighted_gradient
+from camsbench.errors import check_choices
+from camsbench.methods.pixelwise import REDUCTIONS, reduce_channels, weighted_gradient
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class IntegratedGradients:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ValueError(f"n={self.n}: it must be at least 1")
-        check_reduction(self.reduce)
+        check_choices(self, reduce=REDUCTIONS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         nodes, weights = np.polynomial.legendre.leggauss(self.n)  # on [-1,1]

@@ -10,7 +10,7 @@ from torch import Tensor
 from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.channelwise import MASKS, masks_of, scored_once
+from camsbench.methods.channelwise import MASKS, masks_of, score_alike_once
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class ISCAM:
             share = (copy % self.n + 1) / self.n  # [m]
             return share[:, None, None, None] * masks_of(A[image, copy // self.n], size) * forward.x[image]
 
-        scores = scored_once(
-            A, MASKS[0], self.n, lambda keep: score_inputs(split, perturb, keep.shape[1], forward.target, keep)
+        scores = score_alike_once(
+            split, A, MASKS[0], self.n, lambda keep: score_inputs(split, perturb, keep.shape[1], forward.target, keep)
         )  # [B,K·n]
         weight = scores.unflatten(1, (-1, self.n)).mean(2)[:, :, None, None]
         return (weight * A).sum(1).relu()

@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 from camsbench.methods.components import centred_cells, signed
 
 KERNELS = ("sigmoid", "rbf", "poly", "linear")
@@ -38,8 +39,7 @@ class KPCACAM:
     about: ClassVar[About] = About("KPCA-CAM", "Karmani et al.", 2024, "activation CAM")
 
     def __post_init__(self) -> None:
-        if self.kernel not in KERNELS:
-            raise ValueError(f"kernel is '{self.kernel}': it must be one of {', '.join(KERNELS)}")
+        check_choices(self, kernel=KERNELS)
         if self.gamma is not None and self.gamma <= 0:
             raise ValueError(f"gamma is {self.gamma}: it must be above 0, or null for 1/K")
 

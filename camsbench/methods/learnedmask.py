@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Split
 
 Objective = Callable[[Tensor, slice], Tensor]

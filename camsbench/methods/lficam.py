@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import CamsbenchError
 from camsbench.models.lficam import HOW_TO_TRAIN, restore

@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.pixelwise import check_reduction, gradient_of, reduce_channels
+from camsbench.errors import check_choices
+from camsbench.methods.pixelwise import REDUCTIONS, gradient_of, reduce_channels
 from camsbench.methods.relevance import RULES, RelevanceRules
 
 
@@ -38,11 +39,10 @@ class LRP:
     about: ClassVar[About] = About("LRP", "Bach et al.", 2015, "backpropagation")
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise ValueError(f"rule is '{self.rule}': it must be one of {', '.join(RULES)}")
+        check_choices(self, rule=RULES)
         if self.epsilon <= 0:
             raise ValueError(f"epsilon={self.epsilon}: it must be above 0")
-        check_reduction(self.reduce)
+        check_choices(self, reduce=REDUCTIONS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         return reduce_channels(self.relevance(split, forward), self.reduce)

@@ -9,23 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Forward, Split
 
 REDUCTIONS = ("abs_sum", "abs_max", "sum")
 
 Copies = Callable[[Sequence[int], Sequence[int]], Tensor]
 """``(image, copy) -> [m,3,H,W]``: copy ``copy[j]`` of image ``image[j]`` of the batch, for j < m."""
-
-
-def check_reduction(reduce: str) -> None:
-    """Refuse an unknown reduction.
-
-    Raises:
-        ValueError: ``reduce`` is none of ``REDUCTIONS``.
-    """
-    if reduce not in REDUCTIONS:
-        raise ValueError(f"reduce is '{reduce}': it must be one of {', '.join(REDUCTIONS)}")
 
 
 def reduce_channels(attribution: Tensor, reduce: str) -> Tensor:

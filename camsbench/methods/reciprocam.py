@@ -11,6 +11,7 @@ from torch import Tensor
 from camsbench.core.closed_forms import cell_scores
 from camsbench.core.scoring import score_features
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 
 MASKS = ("cell", "gaussian")
 SCORES = ("softmax", "logit")
@@ -52,10 +53,7 @@ class ReciproCAM:
     about: ClassVar[About] = About("ReciproCAM", "Byun and Lee", 2024, "feature perturbation")
 
     def __post_init__(self) -> None:
-        if self.mask not in MASKS:
-            raise ValueError(f"mask is '{self.mask}': it must be one of {', '.join(MASKS)}")
-        if self.score not in SCORES:
-            raise ValueError(f"score is '{self.score}': it must be one of {', '.join(SCORES)}")
+        check_choices(self, mask=MASKS, score=SCORES)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         height, width = forward.A.shape[2:]

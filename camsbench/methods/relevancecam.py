@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 from camsbench.methods.relevance import RelevanceRules
 
 SEEDS = ("paper", "code")
@@ -51,8 +52,7 @@ class RelevanceCAM:
     about: ClassVar[About] = About("Relevance-CAM", "Lee et al.", 2021, "relevance CAM")
 
     def __post_init__(self) -> None:
-        if self.seed not in SEEDS:
-            raise ValueError(f"seed is '{self.seed}': it must be one of {', '.join(SEEDS)}")
+        check_choices(self, seed=SEEDS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         classes = forward.logits.shape[1]

@@ -11,6 +11,7 @@ from torch import Tensor
 from camsbench.core.saliency import normalise
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 from camsbench.methods.channelwise import MASKS, has_range, masked_scores
 
 WEIGHTS = ("probability", "softmax_over_channels")
@@ -45,9 +46,7 @@ class ScoreCAM:
     about: ClassVar[About] = About("Score-CAM", "Wang et al.", 2020, "score CAM")
 
     def __post_init__(self) -> None:
-        for option, choices in (("weight", WEIGHTS), ("mask", MASKS[:3]), ("maps", MAPS)):
-            if getattr(self, option) not in choices:
-                raise ValueError(f"{option} is '{getattr(self, option)}': it must be one of {', '.join(choices)}")
+        check_choices(self, weight=WEIGHTS, mask=MASKS[:3], maps=MAPS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         weight = self._weight(split, forward)  # [B,K]

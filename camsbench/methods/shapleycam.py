@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 
 SCORES = ("rest", "logit")
 
@@ -35,8 +36,7 @@ class ShapleyCAM:
     about: ClassVar[About] = About("ShapleyCAM", "Cai", 2025, "gradient CAM")
 
     def __post_init__(self) -> None:
-        if self.score not in SCORES:
-            raise ValueError(f"score is '{self.score}': it must be one of {', '.join(SCORES)}")
+        check_choices(self, score=SCORES)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         def marginal(chunk: slice) -> Tensor:

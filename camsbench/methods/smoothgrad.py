@@ -11,7 +11,8 @@ from torch import Tensor
 
 from camsbench.core.noise import normal
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods.pixelwise import check_reduction, reduce_channels, weighted_gradient
+from camsbench.errors import check_choices
+from camsbench.methods.pixelwise import REDUCTIONS, reduce_channels, weighted_gradient
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class SmoothGrad:
     def __post_init__(self) -> None:
         if self.n < 1 or self.sigma < 0:
             raise ValueError(f"n={self.n} and sigma={self.sigma}: n must be at least 1 and sigma at least 0")
-        check_reduction(self.reduce)
+        check_choices(self, reduce=REDUCTIONS)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         x = forward.x

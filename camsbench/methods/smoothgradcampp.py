@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.microbatch import in_micro_batches
 from camsbench.core.noise import normal
+from camsbench.core.passes import in_micro_batches
 from camsbench.core.scoring import head_gradient
 from camsbench.core.types import About, Forward, Split
 

@@ -11,6 +11,7 @@ from camsbench.core.noise import normal_at
 from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import About, Forward, Split
+from camsbench.errors import check_choices
 from camsbench.methods.channelwise import has_range, masks_of
 
 NOISES = ("mask", "input")
@@ -44,8 +45,7 @@ class SSCAM:
     def __post_init__(self) -> None:
         if self.n < 1 or self.sigma < 0:
             raise ValueError(f"n={self.n} and sigma={self.sigma}: n must be at least 1 and sigma at least 0")
-        if self.noise not in NOISES:
-            raise ValueError(f"noise is '{self.noise}': it must be one of {', '.join(NOISES)}")
+        check_choices(self, noise=NOISES)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         A, size = forward.A, size_of(forward.x)

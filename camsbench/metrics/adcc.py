@@ -9,9 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.explained import RESOLUTIONS, Explained
-from camsbench.core.masking import SPACES
-from camsbench.core.options import check_choices
+from camsbench.core.explained import RESOLUTIONS, SPACES, Explained
+from camsbench.errors import check_choices
 from camsbench.metrics.drop import Drop
 
 
@@ -37,7 +36,7 @@ class Coherency:
 
     Args:
         resolution: ``image``: saliencies of the image's size; ``map``: min-maxed raw maps.
-        space: what the mask multiplies, see ``camsbench.core.masking``.
+        space: what the mask multiplies, see ``camsbench.core.explained``.
     """
 
     resolution: str = "image"

@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.core.explained import Explained
-from camsbench.core.options import check_choices
 from camsbench.core.saliency import size_of
-from camsbench.core.scoring import score_inputs, short_cuts
-from camsbench.errors import CamsbenchError
+from camsbench.core.scoring import score_inputs
+from camsbench.errors import CamsbenchError, check_choices
 from camsbench.metrics.ranking import cell_rank, cells_cover, pixel_rank
 from camsbench.metrics.substrate import SUBSTRATES, bare_probability, substrate_of
 
@@ -85,13 +84,15 @@ class Curve:
         def perturb(image: Tensor, copy: Tensor) -> Tensor:
             return torch.where(at[image] < copy.int()[:, None, None, None], after[image], before[image])
 
-        if not short_cuts():
+        if not split.options.short_cuts:
             return score_inputs(split, perturb, steps + 1, forward.target)
         whole = covered and steps * step >= units  # the last step leaves no pixel as it was
-        ends = [lambda: bare_probability(self.substrate, split, forward), lambda: forward.probability]
-        first, last = ends if insert else reversed(ends)
         between = score_inputs(split, lambda image, n: perturb(image, n + 1), steps - whole, forward.target)
-        return torch.cat([first()[:, None], between, *([last()[:, None]] if whole else [])], 1)
+        if insert:
+            points = [bare_probability(self.substrate, split, forward)[:, None], between]
+            return torch.cat([*points, forward.probability[:, None]] if whole else points, 1)
+        points = [forward.probability[:, None], between]
+        return torch.cat([*points, bare_probability(self.substrate, split, forward)[:, None]] if whole else points, 1)
 
     def area(self, scores: Tensor, probability: Tensor) -> Tensor:
         """Trapezoidal area [B] under curves [B,steps+1]; ``probability`` [B] is that of the images themselves."""

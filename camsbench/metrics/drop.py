@@ -9,16 +9,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.explained import Explained
-from camsbench.core.masking import KINDS, SPACES
-from camsbench.core.options import check_choices
+from camsbench.core.explained import KINDS, SPACES, Explained
+from camsbench.errors import check_choices
 
 FORMULAS = ("relative", "absolute")
 
 
 @dataclass(frozen=True)
 class Masked:
-    """Settings of the masked image that drop and increase share (see ``camsbench.core.masking``).
+    """Settings of the masked image that drop and increase share (see ``camsbench.core.explained``).
 
     Args:
         mask: ``soft``, ``soft_top50`` or ``binary_top50``.

@@ -14,6 +14,7 @@ from camsbench.core.noise import branch, drawn, normal_at
 from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import Forward
+from camsbench.errors import check_choices
 
 PERTURBATIONS = ("square", "noisy_baseline", "gaussian")
 
@@ -58,8 +59,7 @@ class Infidelity:
     columns: ClassVar[Mapping[str, str]] = {"infidelity": "lower"}
 
     def __post_init__(self) -> None:
-        if self.perturbation not in PERTURBATIONS:
-            raise ValueError(f"perturbation is '{self.perturbation}': it must be one of {', '.join(PERTURBATIONS)}")
+        check_choices(self, perturbation=PERTURBATIONS)
         if not isinstance(self.n, int) or self.n < 1:
             raise ValueError(f"n is {self.n}: it must be a whole number from 1 up")
         if not 0 <= self.smallest <= self.largest <= 1:

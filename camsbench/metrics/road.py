@@ -13,6 +13,7 @@ from camsbench.core.explained import Explained
 from camsbench.core.noise import branch, normal_at
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import Forward
+from camsbench.errors import check_choices
 from camsbench.metrics.imputation import impute_linearly
 from camsbench.metrics.ranking import pixel_rank
 
@@ -50,8 +51,7 @@ class ROAD:
             raise ValueError(f"percentiles is {list(self.percentiles)}: give at least one number between 0 and 100")
         if not self.noise >= 0:
             raise ValueError(f"noise is {self.noise}: it must be at least 0")
-        if self.ties not in TIES:
-            raise ValueError(f"ties is '{self.ties}': it must be one of {', '.join(TIES)}")
+        check_choices(self, ties=TIES)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         scores = self.scores(explained)  # [B,2,P]

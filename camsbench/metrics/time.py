@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,7 +23,7 @@ class Time:
     Each image is explained again, alone: the pass of the network, the method, and the protocol's resize and
     normalisation. Nothing is shared with other images or methods. The clock is read after the device is done; the
     value is the median of ``repeats``. ``time`` is with exact short cuts, ``time_plain`` without (see
-    ``scoring.plain``): both are measured for every method, also where it has none and they differ by noise alone. The
+    ``Split.plain``): both are measured for every method, also where it has none and they differ by noise alone. The
     curves ``time_runs`` and ``time_plain_runs`` [B,repeats] hold each repeat, in order, so that the spread within an
     image can be told from that between images.
 
@@ -58,12 +57,11 @@ class Time:
     def _pair(self, explained: Explained, alone: Forward) -> tuple[float, float]:
         """Seconds with and without exact short cuts."""
         seconds = []
-        for context in (nullcontext(), scoring.plain()):
-            with context:
-                synchronise(alone.x)
-                start = time.perf_counter()
-                forward = scoring.forward(explained.split, alone.x, alone.target, alone.seeds)
-                explained.rule(explained.explainer(explained.split, forward), size_of(alone.x))
-                synchronise(alone.x)
-                seconds.append(time.perf_counter() - start)
+        for split in (explained.split, explained.split.plain):
+            synchronise(alone.x)
+            start = time.perf_counter()
+            forward = scoring.forward(split, alone.x, alone.target, alone.seeds)
+            explained.rule(explained.explainer(split, forward), size_of(alone.x))
+            synchronise(alone.x)
+            seconds.append(time.perf_counter() - start)
         return seconds[0], seconds[1]

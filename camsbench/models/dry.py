@@ -1,50 +1,18 @@
-"""Networks that count what they are given: one that does nothing else, and the real one where its modules matter."""
+"""A network that only counts what it is given."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.microbatch import Rehearsal
+from camsbench.core.passes import MicroBatch, Passes, PassOptions, Rehearsal
 from camsbench.core.preprocess import Preprocess
-from camsbench.models.passes import Passes
 from camsbench.models.split import TorchSplit
-
-
-@dataclass
-class Tally(Rehearsal):
-    """The count of a split's passes, each for as many images as it stands for.
-
-    It sits in the place of the micro-batch, which every copy of a split shares, a randomised one too.
-    """
-
-    passes: Passes = field(default_factory=Passes)
-
-    def count(self, part: str, images: Tensor, out: Tensor) -> Tensor:
-        """Count a pass of ``images`` through the features or the head that gave ``out``, which is handed back."""
-        self.passes.watch(part, out, len(images) * self.stands_for)
-        return out
-
-
-class CountedSplit(TorchSplit):
-    """The network itself, whose loops of copies are rehearsed and whose passes are counted."""
-
-    micro_batch: Tally
-
-    @classmethod
-    def of(cls, split: TorchSplit, tally: Tally) -> CountedSplit:
-        """``split`` with another micro-batch."""
-        return cls(**{f.name: getattr(split, f.name) for f in fields(split)} | {"micro_batch": tally})
-
-    def features(self, x: Tensor) -> Tensor:
-        return self.micro_batch.count("features", x, super().features(x))
-
-    def head(self, A: Tensor) -> Tensor:
-        return self.micro_batch.count("head", A, super().head(A))
 
 
 @dataclass(frozen=True)
@@ -61,13 +29,19 @@ class DrySplit:
     preprocess: Preprocess
     channels: int
     side: tuple[int, int]  # of the activations
-    provides: frozenset[str] = frozenset({"gradient"})
-    micro_batch: Tally = field(default_factory=Tally)
-    memory_format: torch.memory_format = torch.contiguous_format
+    micro_batch: MicroBatch = field(default_factory=Rehearsal)
+    passes: Passes = field(default_factory=Passes, repr=False, compare=False)
+    options: ClassVar[PassOptions] = PassOptions(short_cuts=False)
+    provides: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
 
     @property
     def device(self) -> torch.device:
         return torch.device("cpu")
+
+    @property
+    def plain(self) -> DrySplit:
+        return self
 
     @property
     def for_copies(self) -> DrySplit:
@@ -81,11 +55,11 @@ class DrySplit:
 
     def features(self, x: Tensor) -> Tensor:
         A = self._pattern + F.adaptive_avg_pool2d(x, self.side).mean(1, keepdim=True)  # [m,K,h,w]
-        return self.micro_batch.count("features", x, A)
+        return self.passes.count("features", A, len(x) * self.micro_batch.stands_for)
 
     def head(self, A: Tensor) -> Tensor:
         logits = A.mean((2, 3)) @ self._weight  # a head that every method accepts, CAM too
-        return self.micro_batch.count("head", A, logits)
+        return self.passes.count("head", logits, len(A) * self.micro_batch.stands_for)
 
     def logits(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

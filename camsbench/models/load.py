@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import nn
 
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
 from camsbench.models.split import TorchSplit, check_range, cut
@@ -22,20 +22,17 @@ from camsbench.models.weights import ModelSpec, fill, state_dict
 
 def load(
     spec: ModelSpec,
+    options: PassOptions,
     *,
     device: torch.device,
     seed: int = 0,
     micro_batch: int | str = "auto",
-    fold: bool = True,
-    repack: bool = True,
-    copies_dtype: torch.dtype = torch.float32,
-    compile: bool = False,
     transform: Mapping[str, Any] | None = None,
 ) -> list[TorchSplit]:
     """Build a network with its weights on ``device`` and cut it at its target layers, one split each.
 
-    ``fold``, ``repack``, ``copies_dtype`` and ``compile`` are those of ``TorchSplit``; ``transform`` overrides
-    fields of the network's own preprocessing, as a protocol may.
+    The splits count their passes together. ``transform`` overrides fields of the network's own preprocessing, as a
+    protocol may.
 
     Raises:
         CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.
@@ -50,12 +47,11 @@ def load(
     if not layers or len(set(layers)) < len(layers):
         raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
     budget = MicroBatch.of(micro_batch, device)
-    options = {"name": spec.name, "micro_batch": budget, "fold": fold, "repack": repack}
-    cuts = [cut(model, layer, preprocess, **options) for layer in layers]  # type: ignore[arg-type]
-    made = [replace(split, copies_dtype=copies_dtype, compile=compile) for split in cuts]
-    for split in made:
+    splits = [cut(model, layer, preprocess, name=spec.name, micro_batch=budget, options=options) for layer in layers]
+    for split in splits:
         check_range(split)
-    return made
+    passes = Passes()
+    return [replace(split, passes=passes) for split in splits]
 
 
 def _construct(spec: ModelSpec, seed: int) -> nn.Module:

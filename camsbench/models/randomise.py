@@ -6,6 +6,7 @@ import copy
 import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,7 +27,7 @@ def randomised(split: TorchSplit, seed: int) -> Randomised:
     key = (split.layer, seed)
     if key not in copies:
         copies[key] = Randomised(split, seed)
-    return copies[key]
+    return copies[key].passed_as(split)
 
 
 def layers_of(split: TorchSplit, layers: Sequence[str] | None = None) -> dict[str, list[str]]:
@@ -90,9 +91,15 @@ class Randomised:
     def __init__(self, split: TorchSplit, seed: int) -> None:
         tensors = [*split.model.parameters(), *split.model.buffers()]
         self.seed = seed
-        shared = {id(thing): thing for thing in (*tensors, split.micro_batch)}
+        shared = {id(thing): thing for thing in (*tensors, split.micro_batch, split.passes)}
         self._split = copy.deepcopy(split, shared)
         self._random: dict[str, dict[str, Tensor]] = {}
+
+    def passed_as(self, split: TorchSplit) -> Randomised:
+        """The same copy, whose passes have the options and the micro-batches of ``split`` and count where its do."""
+        other = copy.copy(self)
+        other._split = replace(self._split, options=split.options, micro_batch=split.micro_batch, passes=split.passes)
+        return other
 
     @contextmanager
     def without(self, modules: Sequence[str]) -> Iterator[TorchSplit]:

@@ -6,14 +6,15 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from camsbench.core.heads import linear_head
+from camsbench.core.passes import Passes
 from camsbench.core.types import Split
-from camsbench.models.passes import Passes
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,14 @@ FEW = 3  # repeats that are enough of what takes long
 NONE = Passes()
 
 
-class Bare:
+class BareTimer:
     """Times bare passes of a split: with its folding, layout, backend and precision, on full micro-batches of noise.
 
     The rate of a shared machine moves within minutes, so that what is timed after a run says little of the minutes
     before. Some of the passes are therefore timed between the run's own, and those that are still lacking behind them.
 
     Args:
-        split: whose passes.
+        split: whose passes; they count where its do.
         repeats: how many times each kind is timed; ``FEW`` times what takes long.
     """
 
@@ -110,25 +111,25 @@ class Bare:
         self.split = split
         self.repeats = repeats
         self.samples: list[Speed] = []
-        self.spent = 0.0
-        self._start = time.perf_counter()
-        side = split.preprocess.crop
-        noise = torch.randn(split.micro_batch.size, 3, side, side, generator=torch.Generator().manual_seed(0))
-        self._x = noise.to(split.device, memory_format=split.memory_format)
-        with torch.no_grad():
-            self._A = split.features(self._x)
-            split.for_copies.logits(self._x)  # warms up
+        self.seconds = 0.0  # that all of it took
+        self._sampling = 0.0  # of these, without the preparation
+        self._start = 0.0
 
+    @property
     def due(self) -> bool:
         """Whether measuring took less than a twentieth of the time so far; with enough repeats, a hundredth."""
         share = 20 if len(self.samples) < self.repeats else 100
-        return not self.samples or share * self.spent < time.perf_counter() - self._start
+        return not self.samples or share * self._sampling < time.perf_counter() - self._start
 
     def sample(self) -> None:
         """Time one micro-batch through the features and the head."""
+        begun = time.perf_counter()
+        x, A = self._images
         start = time.perf_counter()
-        self.samples.append(by_kind(self._once, self.split, self._x, self._A, NONE))
-        self.spent += time.perf_counter() - start
+        self._start = self._start or start
+        self.samples.append(by_kind(self._time_once, self.split, x, A, NONE))
+        self._sampling += time.perf_counter() - start
+        self.seconds += time.perf_counter() - begun
 
     def speed(self, passes: Passes, seconds: float) -> tuple[Speed, int]:
         """The medians, and the number of repeats behind the least certain of them.
@@ -137,7 +138,7 @@ class Bare:
             passes: what the run made; kinds that it did not make are not measured.
             seconds: after this time a kind has enough with ``FEW`` repeats.
         """
-        while len(self.samples) < self.repeats and (self.spent < seconds or len(self.samples) < FEW):
+        while len(self.samples) < self.repeats and (self._sampling < seconds or len(self.samples) < FEW):
             self.sample()
         features, head = (statistics.median(getattr(s, part) for s in self.samples) for part in ("features", "head"))
         if not (passes.backward or passes.through or passes.tail):
@@ -150,8 +151,19 @@ class Bare:
             fewest = min(fewest, len(found))
             return statistics.median(found) / images
 
-        rest = by_kind(cost, self.split, self._x, self._A, passes)
+        rest = by_kind(cost, self.split, *self._images, passes)
         return replace(rest, features=features, head=head), fewest
 
-    def _once(self, work: Callable[[], Any], images: int) -> float:
+    @cached_property
+    def _images(self) -> tuple[Tensor, Tensor]:
+        """A micro-batch of noise and its activations, passed once to warm up."""
+        side = self.split.preprocess.crop
+        noise = torch.randn(self.split.micro_batch.size, 3, side, side, generator=torch.Generator().manual_seed(0))
+        x = noise.to(self.split.device, memory_format=self.split.memory_format)
+        with torch.no_grad():
+            A = self.split.features(x)
+            self.split.for_copies.logits(x)
+        return x, A
+
+    def _time_once(self, work: Callable[[], Any], images: int) -> float:
         return times(work, self.split.device, 1, 0.0)[0] / images

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
 from camsbench.models import graph
@@ -20,12 +21,8 @@ from camsbench.models.weights import weight_hash
 class TorchSplit:
     """A PyTorch classifier cut at ``layer`` (see ``camsbench.core.types.Split``); ``model`` is the uncut module.
 
-    ``fold``: where no gradient is recorded, the parts run with each BatchNorm folded into the convolution before it
-    (``camsbench.models.folding``). ``repack``: closed forms may keep a second copy of the head's first linear layer
-    (411 MB for a VGG).
-
-    ``copies_dtype`` and ``compile``: how perturbed copies are passed (``camsbench.models.compiled``); the split itself
-    does not heed them, ``for_copies`` does.
+    ``options.copies_dtype`` and ``options.compile`` say how perturbed copies are passed: the split itself does not heed
+    them, ``for_copies`` does. What is passed through ``model`` itself is not counted in ``passes``.
     """
 
     name: str
@@ -36,13 +33,11 @@ class TorchSplit:
     num_classes: int
     preprocess: Preprocess
     micro_batch: MicroBatch
-    provides: frozenset[str] = frozenset({"gradient", "modules"})
-    fold: bool = False
-    repack: bool = True
-    copies_dtype: torch.dtype = torch.float32
-    compile: bool = False
+    options: PassOptions = field(default_factory=PassOptions)
+    passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     passes_copies: bool = False
-    memory_format: torch.memory_format = torch.channels_last
+    provides: frozenset[str] = frozenset({"gradient", "modules"})
+    memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     @property
     def device(self) -> torch.device:
@@ -58,28 +53,39 @@ class TorchSplit:
         return weight_hash(self.model)
 
     @property
+    def plain(self) -> TorchSplit:
+        return self.with_options(short_cuts=False)
+
+    @property
     def for_copies(self) -> TorchSplit:
-        plain = self.copies_dtype == torch.float32 and not self.compile
+        plain = self.options.copies_dtype == torch.float32 and not self.options.compile
         return self if plain else replace(self, passes_copies=True)
 
+    def with_options(self, **changes: Any) -> TorchSplit:
+        """The same network, passed otherwise."""
+        return replace(self, options=replace(self.options, **changes))
+
     def features(self, x: Tensor) -> Tensor:
-        return self._pass(self.features_graph, x.contiguous(memory_format=self.memory_format))
+        return self._pass("features", self.features_graph, x.contiguous(memory_format=self.memory_format))
 
     def head(self, A: Tensor) -> Tensor:
-        return self._pass(self.head_graph, A)
+        return self._pass("head", self.head_graph, A)
 
     def logits(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
 
-    def _pass(self, part: nn.Module, inputs: Tensor) -> Tensor:
-        """Through the part as it should run now: gradients, and rules in place of them, see the network as it is."""
-        ready = folded(part) if self.fold and not torch.is_grad_enabled() else part
+    def _pass(self, name: str, part: nn.Module, inputs: Tensor) -> Tensor:
+        """Through a part as it should run now: gradients, and rules in place of them, see the network as it is."""
+        ready = folded(part) if self.options.fold and not torch.is_grad_enabled() else part
         if not self.passes_copies:
-            return ready(inputs)
-        ready = compiled(ready, self.micro_batch.size) if self.compile else ready
-        low = self.copies_dtype != torch.float32
-        with torch.autocast(inputs.device.type, self.copies_dtype if low else None, enabled=low):
-            return ready(inputs)
+            out = ready(inputs)
+        else:
+            ready = compiled(ready, self.micro_batch.size) if self.options.compile else ready
+            dtype = self.options.copies_dtype
+            low = dtype != torch.float32
+            with torch.autocast(inputs.device.type, dtype if low else None, enabled=low):
+                out = ready(inputs)
+        return self.passes.count(name, out, len(inputs) * self.micro_batch.stands_for)
 
 
 def cut(
@@ -91,6 +97,7 @@ def cut(
     micro_batch: MicroBatch | None = None,
     fold: bool = False,
     repack: bool = True,
+    options: PassOptions | None = None,
 ) -> TorchSplit:
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
@@ -99,7 +106,8 @@ def cut(
         layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
             larger than 1×1.
         preprocess: what the network expects of a picture; its ``crop`` is the size of the test input.
-        fold, repack: see ``TorchSplit``.
+        fold, repack: see ``PassOptions``.
+        options: all of these options together, in place of ``fold`` and ``repack``.
 
     Raises:
         CamsbenchError: the model is in training mode or cannot be traced, has no such layer, gives no feature map
@@ -109,6 +117,7 @@ def cut(
         raise CamsbenchError(f"{name} is in training mode: call model.eval() before cutting it")
     if any(parameter.is_inference() for parameter in model.parameters()):
         raise CamsbenchError(f"{name} was made in inference mode, which allows no gradient: make it outside of it")
+    options = options or PassOptions(fold=fold, repack=repack)
     traced = graph.trace(model, name)
     x = _test_input(model, preprocess.crop)
     node = graph.last_feature_map(model, traced, x, name) if layer is None else graph.find(traced, layer, name)
@@ -119,7 +128,7 @@ def cut(
         _check_layout(A, name, layer)
         head = graph.head_of(model, traced, node, f"{name} at layer '{layer}'")
         logits = head(A)
-        quick = folded(head)(folded(features)(x)) if fold else logits
+        quick = folded(head)(folded(features)(x)) if options.fold else logits
     if not torch.allclose(logits, whole, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise CamsbenchError(_does_not_recompose(name, layer, logits, whole, "choose another model.layer"))
     scale = float(whole.nan_to_num().abs().max())  # untrained networks have logits of 1e3, some of them near 0
@@ -135,8 +144,7 @@ def cut(
         num_classes=logits.shape[1],
         preprocess=preprocess,
         micro_batch=micro_batch or MicroBatch.of("auto", device),
-        fold=fold,
-        repack=repack,
+        options=options,
     )
 
 
@@ -147,10 +155,12 @@ def check_range(split: TorchSplit) -> None:
     Raises:
         CamsbenchError: the logits of noise are infinite or no numbers, though in fp32 they are.
     """
-    low = replace(split.for_copies, compile=False)
+    low = split.with_options(compile=False).for_copies
     x = _test_input(split.model, split.preprocess.crop)
     if low.passes_copies and not low.logits(x).isfinite().all() and split.logits(x).isfinite().all():
-        raise CamsbenchError(f"{split.name} overflows in {split.copies_dtype}: use runtime.precision=bf16, or fp32")
+        raise CamsbenchError(
+            f"{split.name} overflows in {split.options.copies_dtype}: use runtime.precision=bf16, or fp32"
+        )
 
 
 def _does_not_recompose(name: str, layer: str, logits: Tensor, whole: Tensor, remedy: str) -> str:

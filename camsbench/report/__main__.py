@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from camsbench.config.maps_option import check_maps
+from camsbench.config.job import check_maps
 from camsbench.errors import CamsbenchError
 from camsbench.report.page import find, write
 

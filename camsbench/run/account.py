@@ -1,20 +1,70 @@
-"""What a run cost: its passes by kind, and how far it was from the bare network."""
+"""What a run cost: its passes by kind, memory, the device's time, and how far it was from the bare network."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from camsbench.config.job import Job
-from camsbench.core.fusion import MeanOfLayers
-from camsbench.core.types import Split
-from camsbench.models.passes import Passes, counted
-from camsbench.models.speed import Bare, Speed
-from camsbench.run.machine import DeviceUse, peak_device, peak_rss
+import torch
+
+from camsbench.core.passes import Passes
+from camsbench.models.backends.exported import ExportedSplit
+from camsbench.models.speed import BareTimer, Speed
+from camsbench.models.split import TorchSplit
+
+STATUS = Path("/proc/self/status")
+
+
+def peak_rss() -> float | None:
+    """MiB that this process held at most, since it began; None where the platform does not say.
+
+    On Linux not ``getrusage``'s, which begins with what the process that started this one held.
+    """
+    if STATUS.is_file():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def peak_device(device: torch.device) -> float | None:
+    """MiB of tensors that a CUDA device held at most for this process; None on others."""
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+
+
+class DeviceUse:
+    """The share of the time that a CUDA device is busy, as its driver says now and then; nothing on others."""
+
+    def __init__(self, device: torch.device, seconds: float = 1.0) -> None:
+        self._device = device
+        self._seconds = seconds
+        self._next = 0.0
+        self._said: list[int] = []
+        self._asks = device.type == "cuda"
+
+    def sample(self) -> None:
+        """Ask the driver, at most once in ``seconds``."""
+        if not self._asks or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self._seconds
+        try:
+            self._said.append(torch.cuda.utilization(self._device))
+        except (ImportError, RuntimeError):  # PyTorch asks through nvidia-ml-py, which is not everywhere
+            self._asks = False
+
+    @property
+    def percent(self) -> float | None:
+        """The mean of what was said; None where nobody was asked."""
+        return sum(self._said) / len(self._said) if self._said else None
 
 
 @dataclass(frozen=True)
@@ -109,28 +159,32 @@ class Account:
 
 
 class Accountant:
-    """Counts a process's passes from its making on, and times bare passes between them."""
+    """What a process spends from its making on: the passes of a split's network, and bare ones that it times between.
 
-    def __init__(self, job: Job, passes: Passes) -> None:
-        self._passes = passes
-        self._taken = Passes()
-        self._split = _splits(job)[-1]
-        self._repeats = job.runtime.bare
-        self._bare: Bare | None = None
-        self._use = DeviceUse(self._split.device)
-        self._measuring = 0.0
+    Args:
+        split: its passes are all of the run's; bare ones are counted elsewhere.
+        repeats: of bare passes; 0: none.
+    """
+
+    def __init__(self, split: TorchSplit | ExportedSplit, repeats: int) -> None:
+        self._split = split
+        self._first = self._taken = replace(split.passes)
+        self._measured = 0.0
+        self._timer = BareTimer(replace(split, passes=Passes()), repeats) if repeats else None
+        self._use = DeviceUse(split.device)
         self._begun = _clocks()
 
     def between(self) -> None:
         """To be called now and then between the work: times bare micro-batches while they are due."""
         self._use.sample()
-        while self._repeats and (self._bare is None or self._bare.due()):
-            self._unseen(self._sampled)
+        while self._timer is not None and self._timer.due:
+            self._timer.sample()
 
     def taken(self) -> Spent:
         """What was spent since this was last asked."""
-        spent = Spent(self._passes - self._taken, self._measuring)  # those of measuring are not among them
-        self._taken, self._measuring = replace(self._passes), 0.0
+        passes, measured = replace(self._split.passes), self._timer.seconds if self._timer is not None else 0.0
+        spent = Spent(passes - self._taken, measured - self._measured)
+        self._taken, self._measured = passes, measured
         return spent
 
     def close(self) -> Closing:
@@ -138,34 +192,10 @@ class Accountant:
         seconds, cpu_seconds = (now - then for now, then in zip(_clocks(), self._begun, strict=True))
         peaks = peak_rss(), peak_device(self._split.device)
         bare, repeats = None, 0
-        if self._bare is not None:
-            bare, repeats = self._bare.speed(replace(self._passes), max(5.0, seconds / 10))
+        if self._timer is not None and self._timer.samples:
+            bare, repeats = self._timer.speed(self._split.passes - self._first, max(5.0, seconds / 10))
         return Closing(bare, repeats, *peaks, cpu_seconds, self._use.percent)
-
-    def _sampled(self) -> None:
-        self._bare = self._bare or Bare(self._split, self._repeats)
-        self._bare.sample()
-
-    def _unseen(self, work: Callable[[], None]) -> None:
-        before, start = replace(self._passes), time.perf_counter()
-        work()
-        vars(self._passes).update(vars(before))
-        self._measuring += time.perf_counter() - start
-
-
-@contextmanager
-def accounted(job: Job) -> Iterator[Accountant]:
-    """Account for the work inside the block; ``runtime.bare`` repeats of bare passes, 0: none."""
-    with counted(*_splits(job)) as passes:
-        accountant = Accountant(job, passes)
-        yield accountant
 
 
 def _clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
-
-
-def _splits(job: Job) -> list[Any]:
-    fused = [method.splits for method in job.methods.values() if isinstance(method, MeanOfLayers)]
-    every: list[Split] = [*job.splits, *(fused[0] if fused else ())]
-    return every

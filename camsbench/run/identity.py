@@ -18,6 +18,7 @@ import camsbench
 from camsbench.config.build import PLACE, SELECTION
 from camsbench.config.job import Job
 from camsbench.config.paths import PACKAGE
+from camsbench.store.environment import follow_moves
 
 PACKAGES = (
     "torch",
@@ -39,7 +40,7 @@ def identity(job: Job) -> dict[str, Any]:
 
     Not device, sizes of batches and blocks, limits or output: those may change between a run and its continuation.
     """
-    cfg = OmegaConf.to_container(job.config, resolve=True)
+    cfg = follow_moves(OmegaConf.to_container(job.config, resolve=True))
     assert isinstance(cfg, dict)
     not_identity = (*SELECTION, *PLACE, "_target_")
     chosen = {

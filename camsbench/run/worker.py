@@ -21,7 +21,7 @@ from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import checksum
-from camsbench.run.account import Closing, Spent, accounted
+from camsbench.run.account import Accountant, Closing, Spent
 from camsbench.run.rows import Row, failed, measured
 from camsbench.run.work import Block, cut
 from camsbench.store.maps import MapFolder
@@ -65,7 +65,7 @@ class Worker:
         self._loader = Loader(job.records, job.split.preprocess, runtime.workers, pin)
         self._read: dict[int, Iterator[Batch]] = {}
         self._stack = ExitStack()
-        self._accountant = self._stack.enter_context(accounted(job))
+        self._accountant = Accountant(job.split, runtime.bare)
         self._stack.callback(self._loader.close)
         self._weights = self._checksum()
 

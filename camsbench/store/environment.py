@@ -10,6 +10,20 @@ from typing import Any
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 
+MOVED = {
+    "camsbench.sources.ilsvrc2012": "camsbench.data.imagenet.ilsvrc2012",
+    "camsbench.inpaint.TeleaInpainter": "camsbench.methods.inpaint.TeleaInpainter",
+}
+
+
+def follow_moves(node: Any) -> Any:
+    """A plain node (dicts, lists, values) with each name as it is called now."""
+    if isinstance(node, dict):
+        return {key: follow_moves(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [follow_moves(value) for value in node]
+    return MOVED.get(node, node) if isinstance(node, str) else node
+
 
 class Environment:
     """The file of a run folder; several sessions write it, each in a moment alone."""
@@ -30,7 +44,7 @@ class Environment:
         """
         if not self.exists:
             return
-        old = self._read()["identity"]
+        old = follow_moves(self._read()["identity"])
         changed = [key for key in old.keys() | identity.keys() if old.get(key) != identity.get(key)]
         changed.sort(key=lambda key: (key.count("."), key))  # the general before the particular
         if changed:

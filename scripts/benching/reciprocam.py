@@ -19,7 +19,7 @@ from benching.methods import bare, ours
 from benching.subjects import BACKENDS, Bench, network, pictures, targets
 from benching.timing import Contender, Row, measure
 from camsbench.core import scoring
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch
 from camsbench.methods.reciprocam import ReciproCAM
 from camsbench.models.backends.export import Export
 
@@ -90,13 +90,9 @@ def vgg(bench: Bench) -> list[Row]:
     at_once = replace(split, micro_batch=MicroBatch(196))
     forward = scoring.forward(split, pictures(images, "vgg16"), None, (0,) * images)
 
-    def plain(which: object) -> Tensor:
-        with scoring.plain():
-            return method(which, forward)  # type: ignore[arg-type]
-
     contenders = [
         Contender("camsbench, torch", partial(method, split, forward), split),
-        Contender("a pass a cell, all 196 at once", partial(plain, at_once), split, "camsbench, torch"),
-        Contender("a pass a cell, micro-batches", partial(plain, split), split, "camsbench, torch"),
+        Contender("a pass a cell, all 196 at once", partial(method, at_once.plain, forward), split, "camsbench, torch"),
+        Contender("a pass a cell, micro-batches", partial(method, split.plain, forward), split, "camsbench, torch"),
     ]
     return measure("vgg", "vgg16, features.29", images, contenders, bench.times(15), bench.budget)

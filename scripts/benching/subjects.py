@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import camsbench
+from camsbench.core.passes import Passes, counted
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
 from camsbench.models.backends.exported import ExportedSplit
-from camsbench.models.passes import Passes, counted
 from camsbench.models.split import TorchSplit
 
 BACKENDS = ("torch", "onnxruntime", "openvino")
@@ -80,13 +80,13 @@ def targets(n: int) -> list[int]:
 
 @contextmanager
 def counted_by(subject: Network) -> Iterator[Passes]:
-    """Count the passes of a split, its uncut model included, or of a peer's own copy of the model."""
+    """Count the passes of a split, or of a peer's own copy of the model."""
     if not isinstance(subject, nn.Module):
         with counted(subject) as passes:
             yield passes
         return
     passes = Passes()
-    hook = subject.register_forward_hook(lambda _, args, out: passes.watch("model", out, len(args[0])))
+    hook = subject.register_forward_hook(lambda _, args, out: passes.count("network", out, len(args[0])))
     try:
         yield passes
     finally:

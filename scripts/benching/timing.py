@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from benching.subjects import Network, counted_by
+from camsbench.core.passes import Passes
 from camsbench.core.saliency import SaliencyRule
-from camsbench.models.passes import Passes
 
 Work = Callable[[], Any]
 

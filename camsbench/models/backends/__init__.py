@@ -61,7 +61,7 @@ def on(backend: str, splits: Sequence[TorchSplit], cache: Path | None = None) ->
     compile_graph: Compile = importlib.import_module(f"camsbench.models.backends.{backend}").compile_graph
     exports = [Export.of(split, cache) for split in splits]
     with torch.inference_mode():
-        whole, dtype = compile_graph(exports[0].whole()), splits[0].copies_dtype
+        whole, dtype = compile_graph(exports[0].whole()), splits[0].options.copies_dtype
         copies = None if dtype == torch.float32 else compile_graph(exports[0].whole(), dtype)
         made = [
             ExportedSplit.of(split, compile_graph(export.features()), compile_graph(export.head()), whole, copies)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from camsbench.core.microbatch import MicroBatch
+from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.models.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
-Watcher = Callable[[str, int], None]  # told the part and the images of each pass
 
 
 class Compile(Protocol):
@@ -37,16 +36,20 @@ class ExportedSplit:
     preprocess: Preprocess
     micro_batch: MicroBatch
     weight_hash: str
-    provides: frozenset[str] = frozenset()
-    memory_format: torch.memory_format = torch.contiguous_format
     traced_head: nn.Module | None = None  # PyTorch's, for closed forms
-    repack: bool = True
+    options: PassOptions = field(default_factory=PassOptions)
+    passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
-    watchers: list[Watcher] = field(default_factory=list, compare=False, repr=False)
+    provides: ClassVar[frozenset[str]] = frozenset()
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
 
     @property
     def device(self) -> torch.device:
         return torch.device("cpu")
+
+    @property
+    def plain(self) -> ExportedSplit:
+        return replace(self, options=replace(self.options, short_cuts=False))
 
     @property
     def for_copies(self) -> ExportedSplit:
@@ -68,20 +71,19 @@ class ExportedSplit:
             micro_batch=split.micro_batch,
             weight_hash=split.weight_hash,
             traced_head=split.traced_head,
-            repack=split.repack,
+            options=split.options,
+            passes=split.passes,
             copies_graph=copies,
         )
 
     def features(self, x: Tensor) -> Tensor:
-        return self._told("features", self.features_graph(x))
+        return self._pass("features", self.features_graph, x)
 
     def head(self, A: Tensor) -> Tensor:
-        return self._told("head", self.head_graph(A))
+        return self._pass("head", self.head_graph, A)
 
     def logits(self, x: Tensor) -> Tensor:
-        return self._told("model", self.whole_graph(x))
+        return self._pass("network", self.whole_graph, x)
 
-    def _told(self, part: str, out: Tensor) -> Tensor:
-        for watcher in self.watchers:
-            watcher(part, len(out))
-        return out
+    def _pass(self, name: str, part: Graph, inputs: Tensor) -> Tensor:
+        return self.passes.count(name, part(inputs), len(inputs))

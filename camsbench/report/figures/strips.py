@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from camsbench.core.explained import Explained, explain
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
-from camsbench.errors import CamsbenchError
+from camsbench.errors import CamsbenchError, check_choices
 from camsbench.metrics.sanity import Randomisation
 from camsbench.metrics.similarity import SIMILARITIES, Seen, similarities
 from camsbench.report.figures.gallery import Panel, blank, overlay
@@ -42,8 +42,7 @@ class Strips:
     def __post_init__(self) -> None:
         if type(self.images) is not int or self.images < 1:
             raise ValueError(f"images is {self.images}: it must be a whole number from 1 up")
-        if self.similarity not in SIMILARITIES:
-            raise ValueError(f"similarity is '{self.similarity}': it must be one of {', '.join(SIMILARITIES)}")
+        check_choices(self, similarity=SIMILARITIES)
 
     def __call__(self, runs: Sequence[Finished]) -> Figure:
         strips = [strip for run in runs for strip in self._strips(run)]

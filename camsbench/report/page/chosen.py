@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from camsbench.config.maps_option import check_count, first_images
+from camsbench.config.job import check_count, first_images
 from camsbench.report.page.columns import Column
 from camsbench.report.page.table import ImageTable
 

@@ -12,7 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config.build import measures
-from camsbench.config.maps_option import check_maps
+from camsbench.config.job import check_maps
 from camsbench.errors import CamsbenchError
 from camsbench.store.folder import RunFolder
 from camsbench.tables.pairs import pairs

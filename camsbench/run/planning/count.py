@@ -13,10 +13,9 @@ from camsbench.config.build import explainers, limits_of, measures, saliency_rul
 from camsbench.core import scoring
 from camsbench.core.explained import Metric, explain
 from camsbench.core.fusion import MeanOfLayers
+from camsbench.core.passes import Passes
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer, Split
-from camsbench.models.dry import Tally
-from camsbench.models.passes import Passes
 from camsbench.models.speed import Speed
 from camsbench.run.planning import images
 from camsbench.run.planning.networks import Networks
@@ -97,14 +96,13 @@ def _parts(
     outside = {name: metric for name, metric in metrics.items() if name not in inside}
     parts = []
     if not own:
-        tally = Tally()
-        dry = [replace(layer.dry, micro_batch=tally) for layer in networks.layers(cfg)]
-        parts += _count(dry, place, tally.passes, _fused(cfg, method, dry, rule), outside, rule)
+        passes = Passes()
+        dry = [replace(layer.dry, passes=passes) for layer in networks.layers(cfg)]
+        parts += _count(dry, place, _fused(cfg, method, dry, rule), outside, rule)
     if inside or own:
         real = networks.real(cfg)
-        parts += _count(real, place, real[place].micro_batch.passes, _fused(cfg, method, real, rule), inside, rule)[
-            0 if own else 1 :
-        ]
+        found = _count(real, place, _fused(cfg, method, real, rule), inside, rule)
+        parts += found if own else found[1:]
     order = [EXPLAIN, *metrics]
     return sorted(parts, key=lambda part: order.index(part[0]))
 
@@ -113,16 +111,14 @@ def _fused(cfg: DictConfig, method: Explainer, splits: Sequence[Split], rule: Sa
     return method if cfg.model.fuse is None else MeanOfLayers(method, tuple(splits), rule)
 
 
-@scoring.plain()
 def _count(
     splits: Sequence[Split],
     place: int,
-    passes: Passes,
     method: Explainer,
     metrics: Mapping[str, Metric],
     rule: SaliencyRule,
 ) -> list[tuple[str, Passes]]:
-    split = splits[place]
+    split, passes = splits[place], splits[place].passes
     side = split.preprocess.crop
     x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(split.device)
     whole = (0.0, 0.0, float(side), float(side))

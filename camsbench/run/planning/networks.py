@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from camsbench.config.build import networks
 from camsbench.config.runtime import prepare
+from camsbench.core.passes import Rehearsal
 from camsbench.errors import CamsbenchError
-from camsbench.models.dry import CountedSplit, DrySplit, Tally
+from camsbench.models.dry import DrySplit
 from camsbench.models.speed import Speed, by_kind, times
 from camsbench.models.split import TorchSplit
 
@@ -46,7 +47,7 @@ class Networks:
             if not rate > 0:
                 raise CamsbenchError(f"--rate {name}{'=' if name else ''}{rate:g}: give passes a second, above 0")
         self._layers: dict[str, list[Layer]] = {}
-        self._loaded: tuple[str, list[TorchSplit], list[CountedSplit]] = ("", [], [])
+        self._loaded: tuple[str, list[TorchSplit], list[TorchSplit]] = ("", [], [])
 
     def layers(self, cfg: DictConfig) -> list[Layer]:
         """Shapes and speed of a configuration's network at each of its layers."""
@@ -55,8 +56,8 @@ class Networks:
             self._layers[key] = [self._layer(split) for split in self._splits(cfg)]
         return self._layers[key]
 
-    def real(self, cfg: DictConfig) -> list[CountedSplit]:
-        """The network itself at each of its layers, with one tally, which kept copies of it share."""
+    def real(self, cfg: DictConfig) -> list[TorchSplit]:
+        """The network itself at each of its layers, without short cuts, its loops of copies rehearsed."""
         self._splits(cfg)
         return self._loaded[2]
 
@@ -80,8 +81,9 @@ class Networks:
             self._loaded = ("", [], [])  # two large networks need not fit at once
             drawn = OmegaConf.merge(cfg, {"model": {"weights": "random"}})
             assert isinstance(drawn, DictConfig)
-            splits, tally = networks(drawn, prepare(cfg.runtime)), Tally()
-            self._loaded = (key, splits, [CountedSplit.of(split, tally) for split in splits])
+            splits = networks(drawn, prepare(cfg.runtime))
+            budget = Rehearsal()
+            self._loaded = (key, splits, [replace(split, micro_batch=budget).plain for split in splits])
         return self._loaded[1]
 
 

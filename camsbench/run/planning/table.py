@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from camsbench.models.passes import Passes
+from camsbench.core.passes import Passes
 from camsbench.models.speed import Speed
 from camsbench.run.planning.count import BASE, EXPLAIN, Line
 from camsbench.tables.grid import grid
