@@ -10,7 +10,6 @@ import pytest
 import quick
 import torch
 from parity import Parity
-from quick import SIDE, QuickRun
 from torch import Tensor, nn
 
 import camsbench
@@ -77,7 +76,7 @@ def tiny_x() -> Tensor:
 
 def small(split: TorchSplit) -> TorchSplit:
     """The same network, weights and layer for images of ``SIDE`` pixels."""
-    return replace(split, preprocess=replace(split.preprocess, resize=SIDE, crop=SIDE))
+    return replace(split, preprocess=replace(split.preprocess, resize=quick.SIDE, crop=quick.SIDE))
 
 
 def pixels(split: TorchSplit) -> Tensor:
@@ -139,7 +138,7 @@ def images(lite0: TorchSplit) -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def quick_run() -> QuickRun:
+def quick_run() -> quick.QuickRun:
     """``quick_run(output, *overrides)``: a run of small images that takes seconds."""
     return quick.quick_run
 

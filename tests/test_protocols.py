@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from quick import quick_run
+from quick import QuickRun
 from torch import Tensor, nn
 
 from camsbench.config.build import measures
@@ -458,7 +458,7 @@ def test_wrong_choices(choice: str, sentence: str) -> None:
         measures(compose_config([f"metric=[{','.join(ALL)}]", choice]))
 
 
-def test_a_run_records_every_choice(tmp_path: Path) -> None:
+def test_a_run_records_every_choice(quick_run: QuickRun, tmp_path: Path) -> None:
     size = ["protocol.resize=[256,256]", "protocol.crop=224"]  # the protocol's own
     overrides = ["protocol=byun", "method=gradcam", "metric=[drop,insertion]", "data.limit=2", *size]
     quick_run(tmp_path / "run", *overrides)
