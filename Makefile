@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
+.PHONY: help demo test test-all test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -14,8 +14,13 @@ help:  ## list the targets
 demo: $(VENV)/.demo  ## install, run eight methods on real images, print the table and where the report lies
 	$(BIN)/python -m camsbench experiment=demo
 
-test: $(VENV)/.dev  ## install what tests need, and run them
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test: $(VENV)/.dev  ## install what tests need, and run those for whoever changes things: at most six minutes on two cores
+	$(PYTEST) -m "not (slow or parity or faults or browser)"
+
+test-all: $(VENV)/.dev  ## all tests: large images, other processes, peers, faults, a browser
+	$(PYTEST)
 
 test-faults: $(VENV)/.dev  ## break runs in every way of a list, and look at what is left
 	$(BIN)/python -m pytest -m faults -v

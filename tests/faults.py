@@ -13,14 +13,14 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import torch
+from quick import QUICK, quick_run
 
-from camsbench.config.compose import compose_config
-from camsbench.session import Outcome, execute
+from camsbench.session import Outcome
 from camsbench.store.folder import RunFolder
 
 OPTIONS = [
-    *("method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "metric.insertion.steps=4", "data.limit=6"),
-    *("runtime.device=cpu", "runtime.bare=0", "report.html=false", "runtime.batch_size=1", "runtime.block=1"),
+    *(*QUICK, "method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "data.limit=6"),
+    *("runtime.workers=auto", "runtime.batch_size=1", "runtime.block=1"),
 ]
 KEYS = ["method", "image_id"]
 
@@ -30,7 +30,7 @@ def run(output: Path, *overrides: str) -> Outcome:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return execute(compose_config([*OPTIONS, f"output='{output}'", *overrides]))
+        return quick_run(output, *OPTIONS, *overrides)
     finally:
         torch.set_num_threads(threads)
 

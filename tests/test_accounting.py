@@ -9,23 +9,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from quick import QuickRun
 from torch import Tensor, nn
 
-from camsbench.config.compose import compose_config
 from camsbench.core.passes import MicroBatch, Passes
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
 from camsbench.run.account import Account, Accountant
-from camsbench.session import execute
-
-FAST = ["metric.insertion.steps=4", "metric.deletion.steps=4", "runtime.workers=0", "runtime.device=cpu"]
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
-def test_a_run_counts_its_passes_and_how_far_it_was_from_the_bare_network(tmp_path: Path, backend: str) -> None:
+def test_a_run_counts_its_passes_and_how_far_it_was_from_the_bare_network(
+    quick_run: QuickRun, tmp_path: Path, backend: str
+) -> None:
     methods = ["reciprocam", "gradcam"] if backend == "torch" else ["reciprocam"]
     overrides = [f"method=[{','.join(methods)}]", "data.limit=2", "runtime.bare=3", f"runtime.backend={backend}"]
-    outcome = execute(compose_config([f"output='{tmp_path}/run'", *FAST, *overrides]))
+    outcome = quick_run(tmp_path / "run", *overrides)
     (session,) = json.loads((tmp_path / "run" / "environment.json").read_text())["sessions"]
     account = session["account"]
     assert account["images"] == 2
@@ -40,17 +39,9 @@ def test_a_run_counts_its_passes_and_how_far_it_was_from_the_bare_network(tmp_pa
     assert "Passes: " in outcome.report
 
 
-def test_a_run_with_nothing_left_to_do_has_no_efficiency(tmp_path: Path) -> None:
-    overrides = [
-        f"output='{tmp_path}/run'",
-        *FAST[2:],
-        "metric=[drop]",
-        "data.limit=1",
-        "runtime.bare=0",
-        "report.html=false",
-    ]
-    execute(compose_config(overrides))
-    outcome = execute(compose_config(overrides))
+def test_a_run_with_nothing_left_to_do_has_no_efficiency(quick_run: QuickRun, tmp_path: Path) -> None:
+    quick_run(tmp_path / "run", "metric=[drop]", "data.limit=1")
+    outcome = quick_run(tmp_path / "run", "metric=[drop]", "data.limit=1")
     assert "Passes: " not in outcome.report
     sessions = json.loads((tmp_path / "run" / "environment.json").read_text())["sessions"]
     assert [session["account"]["images"] for session in sessions] == [1, 0]

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import torch
 from contract import METHODS, TOLERANCE, contract_method
+from quick import SIDE, quick_run
 from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config.compose import compose_config
 from camsbench.core import scoring
 from camsbench.core.passes import counted
 from camsbench.core.types import Forward, Split
@@ -29,14 +29,10 @@ from camsbench.models.backends.export import Export, agreement
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.backends.openvino import OpenVINOGraph, knows_bf16
 from camsbench.models.split import TorchSplit, cut
-from camsbench.session import execute
 
 EXPORTED = ["onnxruntime", "openvino"]
-SIDE = 96
 TARGET = [243]
 FORWARD_ONLY = [name for name in METHODS if not contract_method(name).needs]
-SMALL = ["protocol.resize=96", "protocol.crop=96", "runtime.device=cpu", "runtime.workers=0", "data.limit=2"]
-STEPS = ["metric.insertion.steps=4", "metric.deletion.steps=4"]
 
 
 @dataclass(frozen=True)
@@ -57,13 +53,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def inside(lite0: TorchSplit) -> TorchSplit:
     """Cut inside the fourth stage: 240 channels of 6x6, and a head that is no average pool."""
-    preprocess = replace(lite0.preprocess, resize=SIDE, crop=SIDE)
-    return cut(lite0.model, "blocks.3.0.bn2", preprocess, name=lite0.name)
+    return cut(lite0.model, "blocks.3.0.bn2", lite0.preprocess, name=lite0.name)
 
 
 @pytest.fixture(scope="module")
-def pictures(images: Tensor) -> Tensor:
-    return torch.nn.functional.interpolate(images, (SIDE, SIDE), mode="area")
+def pictures(full_images: Tensor) -> Tensor:
+    return torch.nn.functional.interpolate(full_images, (SIDE, SIDE), mode="area")
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +151,14 @@ def test_every_method_without_gradients_gives_the_same_map(
 
 
 def run(output: Path, cache: Path, *overrides: str) -> pd.DataFrame:
-    outcome = execute(compose_config([f"output='{output}'", f"runtime.cache='{cache}'", *SMALL, *overrides]))
+    outcome = quick_run(output, f"runtime.cache='{cache}'", "data.limit=2", *overrides)
     assert outcome.errors == 0
     return pd.read_parquet(outcome.path / "rows")
 
 
 def test_every_backend_gives_the_same_rows(tmp_path: Path, cache: Path) -> None:
     methods = "method=[scorecam,reciprocam,ablationcam,eigencam,occlusion]"
-    options = ["model.layer=bn2", "method.occlusion.stride=15", methods, *STEPS]
+    options = ["model.layer=blocks.3.0.bn2", "method.occlusion.stride=15", methods]
     rows = {
         name: run(tmp_path / name, cache, *options, f"runtime.backend={name}").drop(columns="seconds")
         for name in ("torch", *EXPORTED)
@@ -211,10 +206,12 @@ def test_what_is_exported_once_is_found_again(inside: TorchSplit, cache: Path, m
     }
 
 
-def test_other_weights_layers_and_sizes_are_other_exports(lite0: TorchSplit, inside: TorchSplit, cache: Path) -> None:
+def test_other_weights_layers_and_sizes_are_other_exports(
+    lite0: TorchSplit, full_lite0: TorchSplit, inside: TorchSplit, cache: Path
+) -> None:
     drawn = camsbench.load_model("efficientnet_lite0", weights="random", layer="blocks.3.0.bn2", device="cpu")
     small = cut(drawn.model, "blocks.3.0.bn2", inside.preprocess, name=lite0.name)
-    larger = cut(lite0.model, "blocks.3.0.bn2", lite0.preprocess, name=lite0.name)
+    larger = cut(lite0.model, "blocks.3.0.bn2", full_lite0.preprocess, name=lite0.name)
     other_layer = cut(lite0.model, "bn2", inside.preprocess, name=lite0.name)
     assert len({Export.of(split, cache).folder for split in (inside, small, larger, other_layer)}) == 4
     again = cut(lite0.model, "blocks.3.0.bn2", inside.preprocess, name=lite0.name)
@@ -270,9 +267,10 @@ def test_a_user_s_cache_is_where_the_platform_keeps_it(tmp_path: Path, monkeypat
     assert user_cache() == tmp_path / "camsbench"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_the_script_writes_both_parts(
-    form: str, cache: Path, tmp_path: Path, lite0: TorchSplit, images: Tensor
+    form: str, cache: Path, tmp_path: Path, full_lite0: TorchSplit, full_images: Tensor
 ) -> None:
     command = [sys.executable, "scripts/export.py", "efficientnet_lite0", "--format", form, "--output", str(tmp_path)]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
@@ -281,7 +279,7 @@ def test_the_script_writes_both_parts(
     suffix = "onnx" if form == "onnx" else "xml"
     compile_graph = OpenVINOGraph  # reads both
     features, head = (compile_graph(tmp_path / f"{part}.{suffix}") for part in ("features", "head"))
-    near(head(features(images)), lite0.logits(images))
+    near(head(features(full_images)), full_lite0.logits(full_images))
 
 
 def test_idle_threads_of_pytorch_make_way() -> None:
@@ -293,6 +291,7 @@ def test_idle_threads_of_pytorch_make_way() -> None:
     assert torch.equal(x @ x.T, before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not list(Path(torch.__file__).parent.glob("lib/libgomp*.so*")), reason="another thread library")
 def test_idle_threads_are_gone_when_a_backend_passes() -> None:
     code = (

@@ -103,6 +103,7 @@ def test_a_target_reads_its_own_group(reach: Any, tmp_path: Path) -> None:
     assert "| gradcampp, batch 16, over a bare forward | at most 1.1 | 2.00 | not met, by 82 % |" in said
 
 
+@pytest.mark.slow
 def test_a_section_from_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, "scripts/bench.py", "--smoke", "--repeats", "1", "--only", "metrics"]
     done = subprocess.run([*command, "--output", str(tmp_path)], cwd=SCRIPTS.parent, capture_output=True, text=True)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from quick import QUICK
 from torch import Tensor
 
 import camsbench
@@ -48,7 +49,7 @@ def test_an_unreadable_image_does_not_shift_the_boxes_of_the_others(lite0: Torch
 def test_every_metric_of_a_run_sees_the_boxes_of_its_images(tmp_path: Path) -> None:
     choices = ["method=[gradcam,fakecam]", "data.limit=4", "++limits.fakecam=3", "runtime.batch_size=2"]
     seen = Seen()
-    job = build(compose_config([*choices, "runtime.device=cpu", "runtime.workers=0"]))
+    job = build(compose_config([*QUICK, *choices]))
     job = replace(job, metrics={"seen": seen})
     cropped_away = replace(job.records[0], boxes=(*job.records[0].boxes, (0.0, 0.0, 0.001, 0.001)))
     job = replace(job, records=[cropped_away, *job.records[1:]])
@@ -70,10 +71,10 @@ def test_selecting_images_selects_their_boxes(tiny: TorchSplit, tiny_x: Tensor) 
 
 def test_a_caller_s_boxes_are_clipped_and_those_outside_dropped(lite0: TorchSplit, images: Tensor) -> None:
     seen = Seen()
-    given: Any = [[(-5, 10, 300, 20.5), (224, 0, 230, 5)], torch.tensor([[1, 2, 3, 4]])]
+    given: Any = [[(-5, 10, 300, 20.5), (96, 0, 102, 5)], torch.tensor([[1, 2, 3, 4]])]
     camsbench.evaluate("fakecam", lite0, images[:2], metrics=[seen], boxes=given)
     camsbench.evaluate("fakecam", lite0, images[:2], metrics=[seen])
-    assert seen.boxes == [(((0, 10, 224, 20.5),), ((1, 2, 3, 4),)), ()]
+    assert seen.boxes == [(((0, 10, 96, 20.5),), ((1, 2, 3, 4),)), ()]
 
 
 @pytest.mark.parametrize(

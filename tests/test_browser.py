@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page
+from quick import FULL, QuickRun
 
-from camsbench.config.compose import compose_config
-from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 
 pytestmark = pytest.mark.browser
@@ -25,8 +24,8 @@ PHONE, DESK = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
 COLOURS = ["#0072b2", "#e69f00", "#009e73"]  # of the three methods
 POINTS = "#time-chart .plot path[stroke-width^='0.18']"
 OPTIONS = [
-    *("method=[gradcam,abscam_init,reciprocam]", "metric=[drop,insertion,complexity]", "metric.insertion.steps=4"),
-    *("data=ilsvrc2012", "data.check=0", "report.maps=3", "runtime.device=cpu", "runtime.bare=0"),
+    *("method=[gradcam,abscam_init,reciprocam]", "metric=[drop,insertion,complexity]"),
+    *("data=ilsvrc2012", "data.check=0", "report.maps=3", "report.html=true", *FULL),
 ]
 
 
@@ -47,7 +46,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, sample_paths: list[Path]) -> Path:
+def run(quick_run: QuickRun, tmp_path_factory: pytest.TempPathFactory, sample_paths: list[Path]) -> Path:
     """A real run of thirty images, of which one cannot be read; three of them show their maps."""
     top = tmp_path_factory.mktemp("browser")
     chosen = sorted(sample_paths)[:10]
@@ -57,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, sample_paths: list[Path]) -> P
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{path.stem}_{copy}.jpg").write_bytes(path.read_bytes())
     (folder / f"{path.stem}_2.jpg").write_bytes(path.read_bytes()[:200])
-    execute(compose_config([*OPTIONS, f"data.root='{top / 'images'}'", f"output='{top / 'run'}'"]))
+    quick_run(top / "run", *OPTIONS, f"data.root='{top / 'images'}'")
     return top / "run"
 
 

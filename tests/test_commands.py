@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
@@ -13,6 +11,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
+from quick import command
 
 from camsbench import CamsbenchError, audit, check, ls, plan, show, status
 from camsbench.config import catalogue
@@ -161,13 +160,7 @@ def test_right_names_are_not_spoken_of() -> None:
 
 
 def test_the_command_line_says_the_nearest_last(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "camsbench", "metric.drop.formla=x"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=120,
-    )
+    done = command("metric.drop.formla=x", cwd=tmp_path)
     assert done.returncode == 1
     assert (
         done.stderr.strip()

@@ -49,10 +49,10 @@ def test_constant_channels_cost_no_pass(tiny: TorchSplit, tiny_x: Tensor) -> Non
 
 
 @pytest.fixture(scope="module")
-def small(lite0: TorchSplit, images: Tensor) -> tuple[TorchSplit, Forward]:
+def small(lite0: TorchSplit, full_images: Tensor) -> tuple[TorchSplit, Forward]:
     """EfficientNet-Lite0 cut at 240 channels of 4x4, some of them constant, and the pass of one real image."""
     split = cut(lite0.model, "blocks.3.0.bn2", replace(lite0.preprocess, resize=64, crop=64), name="lite0")
-    x = torch.nn.functional.interpolate(images[2:3], (64, 64), mode="area")
+    x = torch.nn.functional.interpolate(full_images[2:3], (64, 64), mode="area")
     return split, scoring.forward(split, x, None, (7,))
 
 

@@ -32,6 +32,7 @@ def place(tmp_path: Path, sample_paths: list[Path]) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("title", "printed"),
     [

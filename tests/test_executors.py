@@ -32,7 +32,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.mark.parametrize(("processes", "bare"), [(2, 3), (4, 0)])
+@pytest.mark.parametrize(("processes", "bare"), [(2, 3), pytest.param(4, 0, marks=pytest.mark.slow)])
 def test_several_processes_give_the_rows_of_one(processes: int, bare: int, reference: Path, tmp_path: Path) -> None:
     options = [f"runtime.executor.processes={processes}", f"runtime.bare={bare}", "gallery=2"]
     outcome = run(tmp_path / "run", *options)
@@ -45,6 +45,7 @@ def test_several_processes_give_the_rows_of_one(processes: int, bare: int, refer
     assert ("efficiency" in outcome.report) == (bare > 0)
 
 
+@pytest.mark.slow
 def test_what_a_worker_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights are gone when the workers look for them."""
     path = tmp_path / "own.pth"
@@ -59,6 +60,7 @@ def test_what_a_worker_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pyte
         run(tmp_path / "run", *chosen)
 
 
+@pytest.mark.slow
 def test_workers_with_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "own.pth"
     torch.save(resnet18(weights=None).state_dict(), path)
@@ -139,6 +141,7 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
+@pytest.mark.slow
 def test_actors_on_two_nodes_give_the_rows_of_one_process(cluster: Any, reference: Path, tmp_path: Path) -> None:
     process = begin(
         tmp_path / "run", "runtime/executor=ray", f"runtime.executor.address={cluster.address}", "gallery=1"
@@ -174,6 +177,7 @@ def test_an_actor_that_is_killed(cluster: Any, reference: Path, tmp_path: Path) 
     same_rows(tmp_path / "run", reference)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     done = begin(tmp_path / "run", "runtime/executor=ray", "runtime.executor.address=127.0.0.1:9")
     _, said = done.communicate(timeout=240)
@@ -185,6 +189,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_without_ray_the_remedy_is_said(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['ray'] = None; sys.argv = ['camsbench', 'runtime/executor=ray', 'data.limit=1', "

@@ -10,6 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from quick import FULL, quick_run
 
 from camsbench import CamsbenchError
 from camsbench.config.compose import compose_config
@@ -22,16 +23,14 @@ from camsbench.report.figures.gallery import Line, Panel, figure_of
 from camsbench.report.figures.printing import PAGE, printed
 from camsbench.report.figures.strips import Strips, _folded
 from camsbench.report.finished import Finished
-from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 
-QUICK = ["runtime.workers=0", "report.html=false", "runtime.device=cpu", "metric=[complexity]"]
 JEEPS = "data.classes=[129,609]"  # spoonbill, predicted rightly; two jeeps, predicted as beach wagon and convertible
 FIGURES = sorted(path.stem for path in (CONF / "experiment").glob("*_figure*.yaml"))
 
 
 def run(path: Path, *overrides: str) -> Path:
-    assert execute(compose_config([f"output='{path}'", *QUICK, *overrides])).errors == 0
+    assert quick_run(path, "metric=[complexity]", *overrides).errors == 0
     return path
 
 
@@ -39,7 +38,7 @@ def run(path: Path, *overrides: str) -> Path:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The same three images explained for the predicted and for the true class."""
     top = tmp_path_factory.mktemp("pair")
-    chosen = [JEEPS, "method=[gradcam,reciprocam]", "gallery=3"]
+    chosen = [JEEPS, *FULL, "method=[gradcam,reciprocam]", "gallery=3"]
     return [run(top / target, f"target={target}", *chosen) for target in ("predicted", "label")]
 
 
@@ -132,7 +131,7 @@ def test_strips_print_the_correlation_that_the_run_measured(tmp_path: Path) -> N
 def test_curves_stand_beside_their_map(tmp_path: Path) -> None:
     folder = run(
         tmp_path / "run", "metric=[deletion,insertion]", "method=[gradcam,reciprocam]", "data.limit=1", "gallery=1",
-        "metric.deletion.steps=8", "metric.insertion.steps=8",
+        "target=label", "metric.deletion.steps=8", "metric.insertion.steps=8",
     )  # fmt: skip
     figure = Curves()([Finished.of(folder)])
     areas = RunFolder(folder).rows().set_index("method")[["deletion", "insertion"]].stack()

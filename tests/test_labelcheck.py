@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from quick import FULL, QuickRun
 
 from camsbench import CamsbenchError, check
-from camsbench.config.compose import compose_config
 from camsbench.core.preprocess import Preprocess
 from camsbench.data.checks import Agreement, agreement
 from camsbench.data.classes import wnids
@@ -16,17 +16,8 @@ from camsbench.data.embedded import samples
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.models.split import TorchSplit
-from camsbench.session import execute
 
 WNIDS = sorted(wnids(), key=lambda wnid: wnids()[wnid])
-FAST = [
-    "runtime.workers=0",
-    "runtime.device=cpu",
-    "runtime.bare=0",
-    "report.html=false",
-    "metric=[complexity]",
-    "method=[gradcam]",
-]
 
 
 def folders(root: Path, shift: int = 0) -> Path:
@@ -38,12 +29,12 @@ def folders(root: Path, shift: int = 0) -> Path:
     return root
 
 
-def test_the_network_agrees_with_labels_in_order(lite0: TorchSplit) -> None:
-    found = agreement(lite0, samples(), 100, 75.1)
+def test_the_network_agrees_with_labels_in_order(full_lite0: TorchSplit) -> None:
+    found = agreement(full_lite0, samples(), 100, 75.1)
     assert (found.right, found.images) == (18, 20)
     assert found.sentence() == "top-1 90.0 % on 20 images, published 75.1 %: the labels are in order"
     shifted = [replace(record, label=(record.label + 1) % 1000) for record in samples()]
-    wrong = agreement(lite0, shifted, 100, 75.1)
+    wrong = agreement(full_lite0, shifted, 100, 75.1)
     assert wrong.wrong
     assert wrong.right == 0
     assert "wrong label order" in wrong.sentence()
@@ -109,14 +100,19 @@ def test_a_wrong_argument_is_one_sentence(
     assert "Traceback" not in said
 
 
-def test_a_run_on_wrong_labels_does_not_begin(tmp_path: Path) -> None:
+def test_a_run_on_wrong_labels_does_not_begin(quick_run: QuickRun, tmp_path: Path) -> None:
     wrong = folders(tmp_path / "wrong", shift=7)
-    chosen = ["data=ilsvrc2012", f"data.root={wrong}", f"output={tmp_path}/run", *FAST]
+    chosen = [
+        "data=ilsvrc2012",
+        f"data.root={wrong}",
+        "metric=[complexity]",
+        *FULL,
+    ]  # what is published is of 224 pixels
     with pytest.raises(CamsbenchError, match=r"wrong label order.*camsbench\.check PATH, or go on .*data\.check=0"):
-        execute(compose_config(chosen))
+        quick_run(tmp_path / "run", *chosen)
     assert not list((tmp_path / "run" / "rows").iterdir())
-    outcome = execute(compose_config([*chosen, "data.limit=1", "data.check=0"]))
+    outcome = quick_run(tmp_path / "run", *chosen, "data.limit=1", "data.check=0")
     assert len(outcome.rows) == 1
-    assert execute(compose_config([*chosen, "data.limit=2"])).errors == 0  # it goes on: its labels were accepted
+    assert quick_run(tmp_path / "run", *chosen, "data.limit=2").errors == 0  # it goes on: its labels were accepted
     with pytest.raises(CamsbenchError, match=r"data\.check=-1: give a number of images"):
-        execute(compose_config([*chosen[:2], f"output={tmp_path}/other", *FAST, "data.check=-1"]))
+        quick_run(tmp_path / "other", *chosen, "data.check=-1")

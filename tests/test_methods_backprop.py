@@ -105,8 +105,8 @@ def rectified(lite0: TorchSplit) -> TorchSplit:
 
 
 @pytest.fixture(scope="module")
-def small(images: Tensor) -> Tensor:
-    return F.interpolate(images[:3], (96, 96), mode="area").double()
+def small(full_images: Tensor) -> Tensor:
+    return F.interpolate(full_images[:3], (96, 96), mode="area").double()
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,8 @@ def small_vgg(vgg16: TorchSplit) -> TorchSplit:
 
 
 @pytest.fixture(scope="module")
-def two(images: Tensor) -> Tensor:
-    return F.interpolate(images[:2], (64, 64), mode="area")
+def two(full_images: Tensor) -> Tensor:
+    return F.interpolate(full_images[:2], (64, 64), mode="area")
 
 
 # by hand: with target 0 the gradient of tiny's logit is 1/4 on A0 and -1/4 on A1, with target 1 it is 1/8 and 1/2
@@ -537,7 +537,7 @@ def test_lrp_equals_captum(small_vgg: TorchSplit, two: Tensor, parity: Parity) -
 
 
 @pytest.mark.parity
-def test_fullgrad_equals_grad_cam(images: Tensor, parity: Parity) -> None:
+def test_fullgrad_equals_grad_cam(full_images: Tensor, parity: Parity) -> None:
     """grad-cam adds 1e-7 to each channel's range: with logits in the thousands that is nothing."""
     split = camsbench.load_model("resnet18", "random", device="cpu")
     model, generator = copy.deepcopy(split.model), torch.Generator().manual_seed(1)
@@ -548,7 +548,7 @@ def test_fullgrad_equals_grad_cam(images: Tensor, parity: Parity) -> None:
                 values.copy_(0.1 * torch.randn(values.shape, generator=generator))
     model.fc.weight.data *= 1e4  # type: ignore[union-attr, operator]
     split = recut(split, model, 64)
-    x = F.interpolate(images[:2], (64, 64), mode="area")
+    x = F.interpolate(full_images[:2], (64, 64), mode="area")
     with PeerFullGrad(model=copy.deepcopy(model).requires_grad_(), target_layers=[]) as peer:
         theirs = torch.from_numpy(peer(x.clone(), [ClassifierOutputTarget(int(t)) for t in TARGET[:2]]))
     mine = FullGrad("channel")(split, forward_of(split, x, TARGET))

@@ -41,8 +41,8 @@ def network(request: pytest.FixtureRequest, inside: TorchSplit, pooled: TorchSpl
 
 
 @pytest.fixture(scope="module")
-def pictures(images: Tensor) -> Tensor:
-    return torch.nn.functional.interpolate(images[:2], (SIDE, SIDE), mode="area")
+def pictures(full_images: Tensor) -> Tensor:
+    return torch.nn.functional.interpolate(full_images[:2], (SIDE, SIDE), mode="area")
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,8 @@ def small(lite0: TorchSplit) -> TorchSplit:
 
 
 @pytest.fixture(scope="module")
-def pictures(images: Tensor) -> Tensor:
-    return F.interpolate(images[:3], (SIDE, SIDE), mode="area")
+def pictures(full_images: Tensor) -> Tensor:
+    return F.interpolate(full_images[:3], (SIDE, SIDE), mode="area")
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +145,13 @@ def test_meaningful_perturbation_equals_the_plain_loop(exact: TorchSplit, pictur
         torch.testing.assert_close(got[i], expected, rtol=0, atol=1e-5)
 
 
-def test_meaningful_perturbation_removes_the_class_with_little(lite0: TorchSplit, images: Tensor) -> None:
-    forward = forward_of(lite0, images[:1], [243])
-    removed = MeaningfulPerturbation(steps=12)(lite0, forward)[:, None]
+@pytest.mark.slow
+def test_meaningful_perturbation_removes_the_class_with_little(full_lite0: TorchSplit, full_images: Tensor) -> None:
+    forward = forward_of(full_lite0, full_images[:1], [243])
+    removed = MeaningfulPerturbation(steps=12)(full_lite0, forward)[:, None]
     part = gaussian_blur(upsample(removed, (224, 224)), 5)
-    blurred = gaussian_blur(images[:1], 10)
-    after = lite0.logits(images[:1] + part * (blurred - images[:1])).softmax(1)[0, 243]
+    blurred = gaussian_blur(full_images[:1], 10)
+    after = full_lite0.logits(full_images[:1] + part * (blurred - full_images[:1])).softmax(1)[0, 243]
     assert removed.mean() < 0.35
     assert after < 0.3 * forward.probability[0]
 
@@ -288,15 +289,15 @@ def test_windows_cover_every_pixel() -> None:
 
 @pytest.mark.parity
 def test_generative_perturbation_with_a_flat_fill_is_captum_s_occlusion(
-    lite0: TorchSplit, images: Tensor, parity: Parity
+    full_lite0: TorchSplit, full_images: Tensor, parity: Parity
 ) -> None:
-    grey = lite0.preprocess.mean[0]  # 0 in the network's input
+    grey = full_lite0.preprocess.mean[0]  # 0 in the network's input
     method = GenerativePerturbation(patch=112, stride=56, inpainter=Flat(grey))
-    got = method(lite0, forward_of(lite0, images[:2], [243, 559]))
-    peer = Occlusion(nn.Sequential(lite0.model, nn.Softmax(1)))
-    expected = peer.attribute(images[:2], (3, 112, 112), strides=(3, 56, 56), target=torch.tensor([243, 559]))
+    got = method(full_lite0, forward_of(full_lite0, full_images[:2], [243, 559]))
+    peer = Occlusion(nn.Sequential(full_lite0.model, nn.Softmax(1)))
+    expected = peer.attribute(full_images[:2], (3, 112, 112), strides=(3, 56, 56), target=torch.tensor([243, 559]))
     why = "Occlusion, with a flat fill"
-    parity.agrees("generative_perturbation", "captum", lite0.name, got, expected[:, 0], why=why)
+    parity.agrees("generative_perturbation", "captum", full_lite0.name, got, expected[:, 0], why=why)
 
 
 def picture(lite0: TorchSplit, x: Tensor) -> np.ndarray:
@@ -305,8 +306,8 @@ def picture(lite0: TorchSplit, x: Tensor) -> np.ndarray:
     return ((x * std + mean) * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
 
 
-def test_telea_of_a_crop_is_telea_of_the_image(lite0: TorchSplit, images: Tensor) -> None:
-    whole = np.stack([picture(lite0, x) for x in images[:3]])
+def test_telea_of_a_crop_is_telea_of_the_image(full_lite0: TorchSplit, full_images: Tensor) -> None:
+    whole = np.stack([picture(full_lite0, x) for x in full_images[:3]])
     hole = torch.zeros(3, 1, 224, 224)
     hole[0, :, 0:29, 0:29] = 1  # a corner, an edge, the inside
     hole[1, :, 100:129, 195:224] = 1
@@ -322,14 +323,14 @@ def test_telea_of_a_crop_is_telea_of_the_image(lite0: TorchSplit, images: Tensor
 
 def test_generative_perturbation_equals_the_plain_loop(lite0: TorchSplit, images: Tensor) -> None:
     x = images[:1]
-    got = GenerativePerturbation(patch=90, stride=70)(lite0, forward_of(lite0, x, [243]))[0]
+    got = GenerativePerturbation(patch=40, stride=30)(lite0, forward_of(lite0, x, [243]))[0]
     p = lite0.logits(x).softmax(1)[0, 243]
-    total, count = torch.zeros(224, 224), torch.zeros(224, 224)
+    total, count = torch.zeros(96, 96), torch.zeros(96, 96)
     image = picture(lite0, x[0])
-    for top in (0, 70, 134):
-        for left in (0, 70, 134):
-            hole = np.zeros((224, 224), np.uint8)
-            hole[top : top + 90, left : left + 90] = 1
+    for top in (0, 30, 56):
+        for left in (0, 30, 56):
+            hole = np.zeros((96, 96), np.uint8)
+            hole[top : top + 40, left : left + 40] = 1
             filled = torch.from_numpy(cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA)).permute(2, 0, 1)[None]
             where = torch.from_numpy(hole) > 0
             copy = torch.where(where, lite0.preprocess.normalise(filled), x)

@@ -110,8 +110,8 @@ LAYER = "blocks.3.0.bn2"
 
 
 @pytest.fixture(scope="module")
-def small(images: Tensor) -> Tensor:
-    return F.interpolate(images[:3], (SIDE, SIDE), mode="area")
+def small(full_images: Tensor) -> Tensor:
+    return F.interpolate(full_images[:3], (SIDE, SIDE), mode="area")
 
 
 def forward_to(split: TorchSplit, x: Tensor) -> Forward:
@@ -503,39 +503,41 @@ def test_gradcampp_variants(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 @pytest.mark.parity
 def test_gradcampp_torchcam_equals_torchcam(
-    lite0: TorchSplit, vgg16: TorchSplit, images: Tensor, parity: Parity
+    full_lite0: TorchSplit, full_vgg16: TorchSplit, full_images: Tensor, parity: Parity
 ) -> None:
-    for split, layer in ((lite0, "bn2"), (vgg16, "features.29")):
+    for split, layer in ((full_lite0, "bn2"), (full_vgg16, "features.29")):
         with torchcam.GradCAMpp(split.model, layer) as peer:
-            scores = split.model(images[:1].clone().requires_grad_())
+            scores = split.model(full_images[:1].clone().requires_grad_())
             theirs = peer(TARGET[0], scores, normalized=False)[0].detach()
-        mine = preset("gradcampp_torchcam")(split, forward_to(split, images[:1]))
+        mine = preset("gradcampp_torchcam")(split, forward_to(split, full_images[:1]))
         assert unit(mine).amax() == 1
         parity.agrees("gradcampp_torchcam", "torchcam", split.name, mine, theirs)
 
 
 @pytest.mark.parity
 def test_gradcampp_gradcam_equals_grad_cam(
-    lite0: TorchSplit, vgg16: TorchSplit, images: Tensor, parity: Parity
+    full_lite0: TorchSplit, full_vgg16: TorchSplit, full_images: Tensor, parity: Parity
 ) -> None:
-    for split, layer in ((lite0, "bn2"), (vgg16, "features.29")):
+    for split, layer in ((full_lite0, "bn2"), (full_vgg16, "features.29")):
         with PeerGradCAMpp(model=split.model, target_layers=[split.model.get_submodule(layer)]) as peer:
-            peer(images[:1].clone().requires_grad_(), [ClassifierOutputTarget(TARGET[0])])
+            peer(full_images[:1].clone().requires_grad_(), [ClassifierOutputTarget(TARGET[0])])
             A, g = (
                 t[0].numpy() for t in (peer.activations_and_grads.activations, peer.activations_and_grads.gradients)
             )
             weight = torch.from_numpy(peer.get_cam_weights(None, None, None, A, g))  # its own min-max adds 1e-7
         theirs = (weight[:, :, None, None] * torch.from_numpy(A)).sum(1).relu()
-        mine = preset("gradcampp_gradcam")(split, forward_to(split, images[:1]))
+        mine = preset("gradcampp_gradcam")(split, forward_to(split, full_images[:1]))
         parity.agrees("gradcampp_gradcam", "grad-cam", split.name, mine, theirs)
-        if split is lite0:  # 1e-6 is of g²'s own size there
-            own = preset("gradcampp")(split, forward_to(split, images[:1]))
+        if split is full_lite0:  # 1e-6 is of g²'s own size there
+            own = preset("gradcampp")(split, forward_to(split, full_images[:1]))
             parity.parts("gradcampp", "grad-cam", split.name, own, theirs, "adds 1e-6 to the denominator")
 
 
-def test_gradcampp_gradcam_s_epsilon_moves_maps(lite0: TorchSplit, images: Tensor) -> None:
-    forward = forward_to(lite0, images[:3])
-    difference = (unit(preset("gradcampp_gradcam")(lite0, forward)) - unit(GradCAMpp()(lite0, forward))).abs().amax()
+def test_gradcampp_gradcam_s_epsilon_moves_maps(full_lite0: TorchSplit, full_images: Tensor) -> None:
+    forward = forward_to(full_lite0, full_images[:3])
+    difference = (
+        (unit(preset("gradcampp_gradcam")(full_lite0, forward)) - unit(GradCAMpp()(full_lite0, forward))).abs().amax()
+    )
     assert 0.005 < difference < 0.1
 
 
@@ -550,16 +552,18 @@ def test_smoothgradcampp_torchcam(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 
 @pytest.mark.parity
-def test_smoothgradcampp_torchcam_equals_torchcam(vgg16: TorchSplit, images: Tensor, parity: Parity) -> None:
-    forward = forward_to(vgg16, images[:1])
+def test_smoothgradcampp_torchcam_equals_torchcam(full_vgg16: TorchSplit, full_images: Tensor, parity: Parity) -> None:
+    forward = forward_to(full_vgg16, full_images[:1])
     method = TorchCAMSmoothGradCAMpp(n=2)
-    with torchcam.SmoothGradCAMpp(vgg16.model, "features.29", num_samples=2) as peer:
+    with torchcam.SmoothGradCAMpp(full_vgg16.model, "features.29", num_samples=2) as peer:
         peer._distrib = SameNoise(0.3 * normal(forward, [(0, 0), (0, 1)]))
-        vgg16.model(images[:1])
+        full_vgg16.model(full_images[:1])
         theirs = unit(peer(TARGET[0], normalized=False)[0].detach())
-    parity.agrees("smoothgradcampp_torchcam", "torchcam", vgg16.name, method(vgg16, forward), theirs)
+    parity.agrees("smoothgradcampp_torchcam", "torchcam", full_vgg16.name, method(full_vgg16, forward), theirs)
     why = "the last noisy sample's A and g make the map"
-    parity.parts("smoothgradcampp", "torchcam", vgg16.name, SmoothGradCAMpp(n=2)(vgg16, forward), theirs, why, 0.05)
+    parity.parts(
+        "smoothgradcampp", "torchcam", full_vgg16.name, SmoothGradCAMpp(n=2)(full_vgg16, forward), theirs, why, 0.05
+    )
 
 
 def test_smoothgradcampp_vendored(tiny: TorchSplit, tiny_x: Tensor) -> None:

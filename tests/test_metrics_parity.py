@@ -42,6 +42,19 @@ pytestmark = pytest.mark.parity
 POPPI = SaliencyRule("normalise_then_upsample")
 
 
+# The comparisons that results/parity.md lists are of images as published.
+
+
+@pytest.fixture(scope="module")
+def lite0(full_lite0: TorchSplit) -> TorchSplit:
+    return full_lite0
+
+
+@pytest.fixture(scope="module")
+def images(full_images: Tensor) -> Tensor:
+    return full_images
+
+
 @dataclass(frozen=True)
 class Untied:
     """Grad-CAM's saliency of the first pass plus a slope of a tenth down the raster: no two pixels tie."""

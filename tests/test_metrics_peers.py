@@ -152,8 +152,8 @@ def test_infidelity_of_a_square_as_large_as_the_image(tiny: TorchSplit, tiny_x: 
     assert on_logits == pytest.approx((6 - (10 / 4 - 4 / 4)) ** 2)  # logit 0: mean of A0 − mean of A1, at 0: 0
 
 
-def test_squares_lie_inside_the_image_and_take_every_side(lite0: TorchSplit, images: Tensor) -> None:
-    forward = on_images(lite0, images[:2]).forward
+def test_squares_lie_inside_the_image_and_take_every_side(full_lite0: TorchSplit, full_images: Tensor) -> None:
+    forward = on_images(full_lite0, full_images[:2]).forward
     image, copy = torch.arange(2).repeat_interleave(100), torch.arange(100).repeat(2)
     changed, I = Infidelity(n=100).change(forward)(image, copy)  # noqa: E741
     side = I[:, 0].amax(2).sum(1)
@@ -206,14 +206,14 @@ def test_a_method_s_own_randomness_counts_as_sensitivity(lite0: TorchSplit, imag
 
 
 @NUMPY_2
-def test_linear_imputation_solves_the_sparse_system(lite0: TorchSplit, images: Tensor) -> None:
+def test_linear_imputation_solves_the_sparse_system(full_lite0: TorchSplit, full_images: Tensor) -> None:
     """Against grad-cam's sparse factorisation: blobs, scattered pixels, and one pixel that fills a whole image."""
-    rank = pixel_rank(on_images(lite0, images[:2]).saliency)
+    rank = pixel_rank(on_images(full_lite0, full_images[:2]).saliency)
     scattered = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(0)) > 0.3
     alone = torch.ones(1, 1, 224, 224, dtype=torch.bool)
     alone[..., 100, 7] = False
     cases = [(0, rank[:1] < 0.5 * 224**2), (1, rank[1:] >= 0.6 * 224**2), (0, scattered)]
-    x = torch.cat([images[i : i + 1] for i, _ in cases])
+    x = torch.cat([full_images[i : i + 1] for i, _ in cases])
     removed = torch.cat([mask for _, mask in cases])
     filled = impute_linearly(x, removed)
     exact = torch.stack([NoisyLinearImputer(noise=0)(a, 1 - b[0].float()) for a, b in zip(x, removed, strict=True)])
@@ -247,6 +247,11 @@ def test_linear_imputation_of_odd_sizes(size: tuple[int, int]) -> None:
 @pytest.fixture(scope="module")
 def subject(lite0: TorchSplit, images: Tensor) -> Explained:
     return on_images(lite0, images[:3])
+
+
+@pytest.fixture(scope="module")
+def full_subject(full_lite0: TorchSplit, full_images: Tensor) -> Explained:
+    return on_images(full_lite0, full_images[:3])
 
 
 @pytest.fixture(scope="module")
@@ -323,22 +328,22 @@ def agree(ours: Tensor, theirs: Any, rtol: float, atol: float = 0) -> None:
 
 @NUMPY_2
 @pytest.mark.parity
-def test_road_equals_grad_cam_without_its_noise(lite0: TorchSplit, subject: Explained) -> None:
+def test_road_equals_grad_cam_without_its_noise(full_lite0: TorchSplit, full_subject: Explained) -> None:
     """Theirs draws the noise from the global stream: 0.01, which is turned off here, and rounds to float32."""
-    x, maps = subject.forward.x[:1], subject.saliency[:1, 0].numpy()
+    x, maps = full_subject.forward.x[:1], full_subject.saliency[:1, 0].numpy()
     scored = [ClassifierOutputSoftmaxTarget(target) for target in TARGET[:1]]
     percentiles = [60, 90]
     theirs = [
         np.mean(
             [
-                PerturbationConfidenceMetric(remove(p, NoisyLinearImputer(noise=0)))(x, maps, scored, lite0.model)
+                PerturbationConfidenceMetric(remove(p, NoisyLinearImputer(noise=0)))(x, maps, scored, full_lite0.model)
                 for p in percentiles
             ],
             axis=0,
         )
         for remove in (RemoveMostRelevantFirst, RemoveLeastRelevantFirst)
     ]
-    first = replace(subject, forward=subject.forward.select([0]), saliency=subject.saliency[:1])
+    first = replace(full_subject, forward=full_subject.forward.select([0]), saliency=full_subject.saliency[:1])
     mine = ROAD(percentiles, noise=0, ties="threshold")(first)
     agree(mine["road_morf"], theirs[0], rtol=0, atol=1e-4)
     agree(mine["road_lerf"], theirs[1], rtol=0, atol=1e-4)
@@ -346,12 +351,13 @@ def test_road_equals_grad_cam_without_its_noise(lite0: TorchSplit, subject: Expl
     assert (mine["road_lerf"] - mine["road_morf"]).abs().max() > 0.05  # there is something to compare
 
 
-def test_road_s_noise_does_what_grad_cam_s_does(subject: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_road_s_noise_does_what_grad_cam_s_does(full_subject: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise of 0.01 is no detail: it shifts this image's value by 0.021, and spreads it by 0.0025 (24 draws each).
 
     grad-cam draws it from one global stream, so that only the distribution can be compared.
     """
-    first = replace(subject, forward=subject.forward.select([0]), saliency=subject.saliency[:1])
+    first = replace(full_subject, forward=full_subject.forward.select([0]), saliency=full_subject.saliency[:1])
     metric = ROAD([60, 90], ties="threshold")
     clean, ours = replace(metric, noise=0)(first)["road"], metric(first)["road"]
     stream = torch.Generator().manual_seed(0)
@@ -367,10 +373,10 @@ def test_road_s_noise_does_what_grad_cam_s_does(subject: Explained, monkeypatch:
 @pytest.mark.parity
 @pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize("perturbation", ["square", "noisy_baseline", "gaussian"])
-def test_infidelity_equals_captum_on_the_same_draws(subject: Explained, perturbation: str, scale: bool) -> None:
-    n, split = 4, subject.split
+def test_infidelity_equals_captum_on_the_same_draws(full_subject: Explained, perturbation: str, scale: bool) -> None:
+    n, split = 4, full_subject.split
     metric = Infidelity(perturbation, n=n, scale=scale)
-    change = metric.change(subject.forward)
+    change = metric.change(full_subject.forward)
     image, copy = torch.arange(3).repeat_interleave(n), torch.arange(n).repeat(3)
     changed, I = change(image, copy)  # noqa: E741
 
@@ -381,29 +387,31 @@ def test_infidelity_equals_captum_on_the_same_draws(subject: Explained, perturba
     theirs = captum_infidelity(
         lambda x: split.logits(x).softmax(1),
         perturb,
-        subject.forward.x,
-        subject.saliency.expand(-1, 3, -1, -1).contiguous(),
+        full_subject.forward.x,
+        full_subject.saliency.expand(-1, 3, -1, -1).contiguous(),
         target=torch.tensor(TARGET),
         n_perturb_samples=n,
         normalize=scale,
     )
-    agree(metric(subject)["infidelity"], theirs, rtol=1e-3, atol=1e-6)
+    agree(metric(full_subject)["infidelity"], theirs, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parity
-def test_max_sensitivity_equals_captum_on_the_same_draws(subject: Explained) -> None:
-    n, split = 3, subject.split
+def test_max_sensitivity_equals_captum_on_the_same_draws(full_subject: Explained) -> None:
+    n, split = 3, full_subject.split
     metric = MaxSensitivity(n=n, radius=0.2)
-    nudged = torch.stack([metric.noisy(subject.forward, copy) for copy in range(n)], 1).flatten(0, 1)  # image by image
+    nudged = torch.stack([metric.noisy(full_subject.forward, copy) for copy in range(n)], 1).flatten(
+        0, 1
+    )  # image by image
 
     def saliency(x: Any) -> tuple[Tensor]:  # captum hands over the images in a tuple, their copies without
         batch: Tensor = x[0] if isinstance(x, tuple) else x
         target = torch.tensor(TARGET).repeat_interleave(len(batch) // 3)
         forward = scoring.forward(split, batch, target, (0,) * len(batch))
-        return (subject.rule(subject.explainer(split, forward), (224, 224))[0],)
+        return (full_subject.rule(full_subject.explainer(split, forward), (224, 224))[0],)
 
-    theirs = sensitivity_max(saliency, subject.forward.x, lambda x: nudged, n_perturb_samples=n)
-    agree(metric(subject)["max_sensitivity"], theirs, rtol=1e-4)
+    theirs = sensitivity_max(saliency, full_subject.forward.x, lambda x: nudged, n_perturb_samples=n)
+    agree(metric(full_subject)["max_sensitivity"], theirs, rtol=1e-4)
 
 
 @pytest.mark.parity
@@ -414,10 +422,10 @@ def test_max_sensitivity_equals_captum_on_the_same_draws(subject: Explained) -> 
         (Entropy(), quantus.Complexity, 1e-5),  # it adds 1e-12 in the logarithm
     ],
 )
-def test_sparseness_and_entropy_equal_quantus(subject: Explained, metric: Metric, peer: Any, rtol: float) -> None:
+def test_sparseness_and_entropy_equal_quantus(full_subject: Explained, metric: Metric, peer: Any, rtol: float) -> None:
     measured = peer(disable_warnings=True)
     theirs = measured.evaluate_batch(
-        x_batch=subject.forward.x.numpy(), a_batch=subject.saliency.double().numpy().copy()
+        x_batch=full_subject.forward.x.numpy(), a_batch=full_subject.saliency.double().numpy().copy()
     )
-    (ours,) = metric(subject).values()
+    (ours,) = metric(full_subject).values()
     agree(ours, np.asarray(theirs), rtol=rtol)

@@ -25,6 +25,7 @@ def numbers(notebook: Any) -> list[float]:
     return [float(number) for number in re.findall(r"\d+\.\d+", "".join(text))]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_to_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

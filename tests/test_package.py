@@ -36,12 +36,13 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
     in_wheel = {path.relative_to(unpacked / "camsbench/conf") for path in (unpacked / "camsbench/conf").rglob("*.yaml")}
     assert in_wheel == {path.relative_to(CONF) for path in CONF.rglob("*.yaml")}
     assert (unpacked / "camsbench/data/assets/sample_boxes.csv").is_file()
     for name in TABLES:
-        printed = f"published/{name}.csv"
+        printed = f"tables/papers/{name}.csv"
         assert (unpacked / "camsbench" / printed).read_text() == (ROOT / "camsbench" / printed).read_text()
     assert (unpacked / "camsbench/py.typed").is_file()
     vendor = Path("camsbench/report/page/assets/vendor")
@@ -49,6 +50,7 @@ def test_the_wheel_carries_every_choice(unpacked: Path) -> None:
     assert {vendor / "echarts.min.js", vendor / "LICENSE", vendor / "NOTICE", vendor / "licenses/LICENSE-d3"} <= shipped
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "camsbench", "data.limit=1", "metric=[complexity]", "runtime.workers=0"],
@@ -61,7 +63,7 @@ def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "| gradcam | 1 |" in done.stdout
     where = subprocess.run(
-        [sys.executable, "-c", "import camsbench.config; print(camsbench.config.paths.CONF)"],
+        [sys.executable, "-c", "from camsbench.config.paths import CONF; print(CONF)"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(unpacked)},
         capture_output=True,
@@ -72,9 +74,10 @@ def test_the_wheel_runs_without_the_checkout(unpacked: Path, tmp_path: Path) -> 
 
 
 def test_the_version_is_the_changelog_s() -> None:
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert newest is not None
-    assert newest.group(1) == camsbench.__version__
+    """Its newest; while that one is not released, the one before may still stand in the package."""
+    headings = re.findall(r"^## (\S+)( \(unreleased\))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    (newest, unreleased), *before = headings
+    assert camsbench.__version__ in ({newest, before[0][0]} if unreleased else {newest})
 
 
 def test_help_is_said_without_pytorch() -> None:
@@ -87,11 +90,12 @@ def test_help_is_said_without_pytorch() -> None:
 
 
 def test_no_host_round_trips_in_methods_and_metrics() -> None:
-    """Nothing in methods and metrics copies to the host; the runner does it once a batch."""
+    """Nothing in methods and metrics copies to the host but what runs there; the runner does it once a batch."""
     found = [
         f"{path.name}: {line.strip()}"
         for folder in ("methods", "metrics")
         for path in (ROOT / "camsbench" / folder).glob("*.py")
+        if path.name not in {"inpaint.py", "similarity.py"}  # OpenCV's inpainting; SciPy's and scikit-image's likeness
         for line in path.read_text().splitlines()
         if re.search(r"\.(item|cpu|tolist|numpy)\(", line)
     ]
@@ -102,6 +106,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_readme_s_method_works_as_pasted(tmp_path: Path) -> None:
     (method,) = [block for block in blocks("python") if "class MeanActivation" in block]
     (options,) = [block for block in blocks("yaml") if "meanactivation" in block]
@@ -115,10 +120,11 @@ def test_the_readme_s_method_works_as_pasted(tmp_path: Path) -> None:
     assert "| meanactivation | 1 |" in done.stdout
 
 
-def test_the_readme_s_python_works_as_pasted(images: Tensor) -> None:
+@pytest.mark.slow
+def test_the_readme_s_python_works_as_pasted(full_images: Tensor) -> None:
     (calls,) = [block for block in blocks("python") if "load_model" in block]
     calls = calls.replace('"scorecam"', '"gradcam"')  # a pass a channel is another test's
-    names: dict[str, Any] = {"x": images[:1]}
+    names: dict[str, Any] = {"x": full_images[:1]}
     exec(calls, names)
     assert names["maps"].shape == (1, 1, 224, 224)
     assert {"adcc", "insertion"} <= set(names["rows"].columns)

@@ -28,6 +28,29 @@ pytestmark = pytest.mark.parity
 TARGET = [243, 559, 438]
 
 
+# The comparisons that results/parity.md lists are of images as published.
+
+
+@pytest.fixture(scope="module")
+def lite0(full_lite0: TorchSplit) -> TorchSplit:
+    return full_lite0
+
+
+@pytest.fixture(scope="module")
+def vgg16(full_vgg16: TorchSplit) -> TorchSplit:
+    return full_vgg16
+
+
+@pytest.fixture(scope="module")
+def resnet18(full_resnet18: TorchSplit) -> TorchSplit:
+    return full_resnet18
+
+
+@pytest.fixture(scope="module")
+def images(full_images: Tensor) -> Tensor:
+    return full_images
+
+
 @pytest.fixture(params=["lite0", "vgg16", "resnet18"])
 def network(request: pytest.FixtureRequest) -> tuple[TorchSplit, str]:
     split: TorchSplit = request.getfixturevalue(request.param)

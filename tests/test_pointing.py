@@ -10,6 +10,7 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 import torch
+from quick import QuickRun
 from torch import Tensor
 
 import camsbench
@@ -23,7 +24,6 @@ from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Forward, Split
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.models.split import TorchSplit
-from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 from camsbench.tables.summary import class_average
 
@@ -163,7 +163,7 @@ def test_class_average_is_the_mean_of_the_classes_means() -> None:
 
 
 def test_a_public_call_with_boxes(lite0: TorchSplit, images: Tensor) -> None:
-    whole, none = [(0.0, 0.0, 224.0, 224.0)], [(0.0, 0.0, 1.0, 1.0)]
+    whole, none = [(0.0, 0.0, 96.0, 96.0)], [(0.0, 0.0, 1.0, 1.0)]
     rows = camsbench.evaluate(
         *("gradcam", lite0, images[:3]),
         metrics=["pointing", "pointing_15px", "energy_pointing"],
@@ -174,10 +174,9 @@ def test_a_public_call_with_boxes(lite0: TorchSplit, images: Tensor) -> None:
     assert rows.iloc[2][["pointing", "pointing_15px", "energy_pointing"]].isna().all()
 
 
-def test_a_run_points_at_the_samples(tmp_path: Path) -> None:
+def test_a_run_points_at_the_samples(quick_run: QuickRun, tmp_path: Path) -> None:
     metrics = "metric=[pointing,pointing_15px,energy_pointing]"
-    choices = ["method=[gradcam,fakecam]", metrics, "runtime.device=cpu", "runtime.workers=0"]
-    outcome = execute(compose_config([f"output='{tmp_path}'", *choices]))
+    outcome = quick_run(tmp_path, "method=[gradcam,fakecam]", metrics)
     rows = RunFolder(tmp_path).rows()
     without = rows["image_id"] == "imagenet_12_741"  # the one without a box
     columns = ["pointing", "pointing_15px", "energy_pointing"]

@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from quick import QuickRun
 from torch import Tensor, nn
 
 from camsbench.config.build import measures
@@ -39,7 +40,6 @@ from camsbench.errors import CamsbenchError
 from camsbench.metrics._ranking import cell_rank
 from camsbench.metrics.curves import Curve
 from camsbench.models.split import TorchSplit, cut
-from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 
 MASKED = ("drop", "increase", "coherency", "complexity", "adcc")
@@ -458,15 +458,10 @@ def test_wrong_choices(choice: str, sentence: str) -> None:
         measures(compose_config([f"metric=[{','.join(ALL)}]", choice]))
 
 
-def test_a_run_records_every_choice(tmp_path: Path) -> None:
-    overrides = [
-        "protocol=byun",
-        "method=gradcam",
-        "metric=[drop,insertion]",
-        "data.limit=2",
-        f"output={tmp_path / 'run'}",
-    ]
-    execute(compose_config(overrides))
+def test_a_run_records_every_choice(quick_run: QuickRun, tmp_path: Path) -> None:
+    size = ["protocol.resize=[256,256]", "protocol.crop=224"]  # the protocol's own
+    overrides = ["protocol=byun", "method=gradcam", "metric=[drop,insertion]", "data.limit=2", *size]
+    quick_run(tmp_path / "run", *overrides)
     folder = RunFolder(tmp_path / "run")
     rows = folder.rows()
     assert rows["error"].isna().all()
@@ -478,4 +473,4 @@ def test_a_run_records_every_choice(tmp_path: Path) -> None:
     assert recorded["preprocess.resize"] == [256, 256]
     assert recorded["protocol.insertion.order"] == recorded["metric.insertion.order"] == "cells"
     with pytest.raises(CamsbenchError, match=r"protocol\.mask\.space was normalised and is pixels"):
-        execute(compose_config([*overrides, "protocol.mask.space=pixels"]))
+        quick_run(tmp_path / "run", *overrides, "protocol.mask.space=pixels")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from quick import QuickRun
 from scipy import stats
 
 from camsbench import CamsbenchError, experiment, tables
@@ -33,8 +34,8 @@ from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 
 OPTIONS = [
-    *("data.limit=4", "method=[gradcam,abscam_init,reciprocam]", "++limits.reciprocam=3", "protocol.insertion.steps=4"),
-    *("metric=[drop,insertion,coherency,complexity,adcc,pointing]", "runtime.device=cpu", "runtime.bare=0"),
+    *("data.limit=4", "method=[gradcam,abscam_init,reciprocam]", "++limits.reciprocam=3"),
+    *("metric=[drop,insertion,coherency,complexity,adcc,pointing]", "report.html=true"),
 ]
 DROP, INSERTION = (
     Column("drop", "Drop", "lower", source="drop"),
@@ -43,10 +44,10 @@ DROP, INSERTION = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(quick_run: QuickRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run of three methods, one of them on fewer images, with the maps of two images."""
     folder = tmp_path_factory.mktemp("report") / "run"
-    execute(compose_config([*OPTIONS, "report.maps=2", f"output='{folder}'"]))
+    quick_run(folder, *OPTIONS, "report.maps=2")
     return folder
 
 
@@ -203,11 +204,11 @@ def test_a_finished_run_gives_the_same_report_again(
     assert (tmp_path / "again.html").read_bytes() == (run / "report.html").read_bytes()
 
 
-def test_maps_that_were_not_kept_are_explained_again(run: Path, tmp_path: Path) -> None:
+def test_maps_that_were_not_kept_are_explained_again(run: Path, quick_run: QuickRun, tmp_path: Path) -> None:
     kept = {path.relative_to(run / "maps"): path.read_bytes() for path in (run / "maps").rglob("*.png")}
     assert len(kept) == 2 * 3
     bare = tmp_path / "bare"
-    execute(compose_config([*OPTIONS, f"output='{bare}'"]))
+    quick_run(bare, *OPTIONS)
     assert not (bare / "maps").exists()
     assert main([str(bare), "report.maps=2"]) == 0
     assert {path.relative_to(bare / "maps"): path.read_bytes() for path in (bare / "maps").rglob("*.png")} == kept
@@ -239,9 +240,11 @@ def test_the_page_loads_nothing_and_runs_nothing_of_the_data(run: Path, tmp_path
     assert "</script><b>" not in (tmp_path / "x.html").read_text()
 
 
-def test_two_runs_stand_beside_each_other_under_names_of_their_own(run: Path, tmp_path: Path) -> None:
+def test_two_runs_stand_beside_each_other_under_names_of_their_own(
+    run: Path, quick_run: QuickRun, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
-    execute(compose_config([*OPTIONS, "method=gradcam", "seed=1", "report.html=false", f"output='{other}'"]))
+    quick_run(other, *OPTIONS, "method=gradcam", "seed=1", "report.html=false")
     assert not (other / "report.html").exists()
     assert main([str(run), str(other), "--output", str(tmp_path / "both.html")]) == 0
     content = content_of(tmp_path / "both.html")
@@ -295,9 +298,8 @@ def test_a_map_in_words() -> None:
     assert said(np.zeros((4, 4))) == "the same everywhere (degenerate)"
 
 
-def test_a_session_of_fewer_images_is_no_unfinished_run(tmp_path: Path) -> None:
-    few = ["method=gradcam", "metric=[complexity]", "runtime.device=cpu", "runtime.bare=0", f"output='{tmp_path}'"]
-    execute(compose_config([*few, "data.limit=3"]))
-    execute(compose_config([*few, "data.limit=1"]))
+def test_a_session_of_fewer_images_is_no_unfinished_run(quick_run: QuickRun, tmp_path: Path) -> None:
+    for limit in (3, 1):
+        quick_run(tmp_path, "metric=[complexity]", "report.html=true", f"data.limit={limit}")
     assert "not finished" not in (tmp_path / "report.html").read_text()
     assert content_of(tmp_path / "report.html")["images"] == 1

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from quick import QuickRun
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -29,7 +30,6 @@ from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomis
 from camsbench.models import randomise
 from camsbench.models.randomise import layers_of, randomised
 from camsbench.models.split import TorchSplit
-from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 
 FEW = ("classifier", "conv_head", "blocks.6")
@@ -241,10 +241,9 @@ def test_a_split_without_modules_is_refused(lite0: TorchSplit, images: Tensor) -
         camsbench.evaluate("gradcam", bare, images[:1], metrics=["sanity_cascading"])
 
 
-def test_a_run_keeps_columns_and_curves(tmp_path: Path) -> None:
+def test_a_run_keeps_columns_and_curves(quick_run: QuickRun, tmp_path: Path) -> None:
     layers = [f"metric.sanity_{order}.layers=[classifier,conv_head]" for order in ("cascading", "independent")]
-    chosen = ["metric=[sanity]", "data.limit=2", "runtime.workers=0", "runtime.device=cpu", *layers]
-    assert execute(compose_config([f"output='{tmp_path / 'run'}'", *chosen])).errors == 0
+    assert quick_run(tmp_path / "run", "metric=[sanity]", "data.limit=2", *layers).errors == 0
     folder = RunFolder(tmp_path / "run")
     rows, curves = folder.rows(), folder.curves()
     assert len(curves) == 2 * 8

@@ -67,6 +67,7 @@ def test_shares_are_done_side_by_side_and_none_twice(tmp_path: Path) -> None:
         assert alone
 
 
+@pytest.mark.slow
 def test_shares_come_together_in_one_summary(reference: Path, tmp_path: Path) -> None:
     said = run(tmp_path / "run", "runtime.shard=2/3").report
     assert "Missing: 8 of 12 rows, of 4 images (smoothgradcampp 4, reciprocam 4): their shares are not done." in said
@@ -90,6 +91,7 @@ def test_more_shares_than_blocks_are_refused(tmp_path: Path) -> None:
         run(tmp_path / "run", "runtime.shard=1/7")
 
 
+@pytest.mark.slow
 def test_status_of_a_run_that_goes_on(tmp_path: Path) -> None:
     options = ["runtime.executor.processes=2", "runtime.heartbeat=0.2", "data.limit=20", "method=groupcam"]
     process = begin(tmp_path / "run", *options)
@@ -131,12 +133,14 @@ def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_scheduler_sweeps_the_shares(reference: Path, tmp_path: Path) -> None:
     done = sweep(tmp_path, "output=run", "runtime.shard=1/2,2/2")
     assert done.returncode == 0, done.stderr
     same_rows(tmp_path / "run", reference)
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_job_fails_elsewhere_ends_with_code_1(tmp_path: Path) -> None:
     done = sweep(tmp_path, "output=run", "runtime.shard=1/9,2/9")
     assert done.returncode == 1

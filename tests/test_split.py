@@ -17,6 +17,7 @@ from camsbench.models.load import _published_transform
 from camsbench.models.weights import ModelSpec, weight_hash
 
 NAMED = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in {"timm", "torchvision"})
+LIGHT = {"efficientnet_lite0", "resnet18"}
 PREPROCESS = Preprocess(resize=64, crop=64, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
 
 
@@ -25,7 +26,9 @@ def test_the_eight_named_models_are_there() -> None:
     assert sorted(networks.split()) == NAMED
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    "name", [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in NAMED]
+)
 def test_named_models_recompose_exactly_and_explain(name: str) -> None:
     split = camsbench.load_model(name, weights="random", device="cpu")
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))

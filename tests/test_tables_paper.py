@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from handmade import rows
+from quick import QuickRun
 
 from camsbench import tables
 from camsbench.config.compose import compose_config
 from camsbench.errors import CamsbenchError
-from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 from camsbench.tables.latex import escape
 from camsbench.tables.paper import OTHER_MACHINE
@@ -195,10 +195,10 @@ def test_the_intervals_are_seeded() -> None:
     assert first != other
 
 
-def test_a_real_run_beside_the_papers(tmp_path: Path) -> None:
+def test_a_real_run_beside_the_papers(quick_run: QuickRun, tmp_path: Path) -> None:
     """The same numbers as the run's own summary, with the published ones beside them."""
     chosen = ["method=[gradcam,reciprocam,fakecam]", "metric=[drop,increase,coherency,complexity,adcc]", "data.limit=4"]
-    outcome = execute(compose_config([f"output='{tmp_path / 'run'}'", "runtime.workers=0", *chosen]))
+    outcome = quick_run(tmp_path / "run", *chosen)
     model = compose_config([]).model.name
     spec = {**TABLE1, "models": {"ResNet-50": model}, "incomparable": "another network, on 4 images"}
     compared = tables.compare(spec, RunFolder(outcome.path).rows())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from quick import command
 
 import camsbench
 from camsbench import CamsbenchError
@@ -117,8 +117,7 @@ def test_the_command_line_refuses_before_hydra_calls_anything(tmp_path: Path) ->
     touch = f"{{_target_: pathlib.Path.touch, self: {{_target_: pathlib.Path, _args_: [{tmp_path / 'called'}]}}}}"
     text = f"# @package _global_\nhydra: {{callbacks: {{evil: {touch}}}}}\n"
     (tmp_path / "given" / "experiment" / "x.yaml").write_text(text)
-    command = [sys.executable, "-m", "camsbench", "--config-dir", str(tmp_path / "given"), "experiment=x"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = command("--config-dir", str(tmp_path / "given"), "experiment=x", cwd=tmp_path)
     assert done.returncode == 1
     assert "_target_: pathlib.Path.touch is not of camsbench, Hydra or logging" in done.stderr
     assert not (tmp_path / "called").exists()
