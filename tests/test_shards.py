@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import portalocker
 import pytest
 from faults import OPTIONS, begin, parts, rows_of, run, same_rows, until
 
@@ -65,6 +66,46 @@ def test_shares_are_done_side_by_side_and_none_twice(tmp_path: Path) -> None:
     assert in_use(tmp_path) == []
     with hold(tmp_path, Shard(), "another plan") as alone:
         assert alone
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from camsbench.store.shares import Shard, hold
+
+with hold(Path(sys.argv[1]), Shard(1, 2), "plan"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_share_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    assert in_use(tmp_path) == ["1/2"]
+    with hold(tmp_path, Shard(2, 2), "plan") as alone:  # the lock of the plan is shared with another process
+        assert not alone
+    with pytest.raises(CamsbenchError, match="its share 1/2"), hold(tmp_path, Shard(1, 2), "plan"):
+        pass
+    process.kill()
+    process.communicate()
+    with hold(tmp_path, Shard(), "another plan") as alone:
+        assert alone
+
+
+def test_a_file_system_without_locks_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(file: object, flags: object) -> None:
+        raise portalocker.LockException("No locks available")
+
+    monkeypatch.setattr(portalocker, "lock", refused)
+    with (
+        pytest.raises(CamsbenchError, match=r"its file system has no locks \(No locks available\)"),
+        hold(tmp_path, Shard(), "plan"),
+    ):
+        pass
 
 
 def test_shares_come_together_in_one_summary(reference: Path, tmp_path: Path) -> None:
