@@ -79,6 +79,7 @@ class Runtime:
     executor: ExecutorOptions
     shard: Shard
     heartbeat: float  # seconds
+    tune_process: bool  # see ``camsbench.core.process``
     copies_dtype: torch.dtype = torch.float32
     compile: bool = False
 
@@ -92,9 +93,10 @@ def prepare(node: DictConfig) -> Runtime:
     for field in ("batch_size", "block"):
         if node[field] != "auto" and (not isinstance(node[field], int) or node[field] < 1):
             raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up, or auto")
-    for field in ("fold", "repack"):
-        if not isinstance(node[field], bool):
-            raise CamsbenchError(f"runtime.{field}={node[field]}: give true or false")
+    tune_process = node.get("tune_process", True)  # runs of 0.1.0 have no such field
+    for field, value in (("fold", node.fold), ("repack", node.repack), ("tune_process", tune_process)):
+        if not isinstance(value, bool):
+            raise CamsbenchError(f"runtime.{field}={value}: give true or false")
     if not isinstance(node.bare, int) or node.bare < 0:
         raise CamsbenchError(f"runtime.bare={node.bare}: give a number of repeats, or 0 to leave the measurement out")
     if not isinstance(node.heartbeat, int | float) or node.heartbeat <= 0:
@@ -115,6 +117,7 @@ def prepare(node: DictConfig) -> Runtime:
         executor=prepare_executor(node.executor, device),
         shard=Shard.parse(node.shard),
         heartbeat=node.heartbeat,
+        tune_process=tune_process,
         copies_dtype=dtype,
         compile=compiles,
     )

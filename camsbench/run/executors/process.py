@@ -13,7 +13,6 @@ from threading import Lock, Thread
 from typing import Any
 
 from camsbench.errors import CamsbenchError
-from camsbench.run.allocator import keep_freed_memory
 from camsbench.run.executors.pool import Ready, Refused, Said, Ticked
 from camsbench.run.executors.remote import Errand, Forwarding
 
@@ -53,7 +52,6 @@ def serve(line: Line) -> None:
 
 def main() -> None:
     """Until there is nothing to do."""
-    keep_freed_memory()
     line = Line(Connection(int(sys.argv[1])))
     logging.basicConfig(handlers=[Forwarding(line.send)], force=True)
     try:

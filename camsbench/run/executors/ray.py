@@ -14,7 +14,6 @@ from camsbench.config.job import Job
 from camsbench.config.trust import VARIABLE
 from camsbench.errors import CamsbenchError
 from camsbench.run.account import Closing
-from camsbench.run.allocator import keep_freed_memory
 from camsbench.run.executors.pool import Event, Lost, Ready, Refused, Said
 from camsbench.run.executors.remote import Errand, Forwarding
 from camsbench.run.work import Block
@@ -37,7 +36,6 @@ class Actor:
 
     def ready(self) -> Ready:
         """Build the run."""
-        keep_freed_memory()
         logging.basicConfig(handlers=[Forwarding(self._said.append)], force=True)
         self._worker = self._errand.worker(self._device)
         return Ready(f"{gethostname()}:{os.getpid()}", self._worker.job.split.weight_hash)
@@ -80,7 +78,9 @@ class RayCrew:
         self.size = options.processes or room
         if self.size > room:
             log.warning("Ray has room for %d of %d actors now; the others wait", room, self.size)
-        self._errand = self._ray.put(Errand.of(job))
+        errand = Errand.of(job)
+        self._environment = errand.environment
+        self._errand = self._ray.put(errand)
         self._actors: dict[int, Any] = {}
         self._waiting: dict[Any, int] = {}
         self._numbers = count()
@@ -88,7 +88,7 @@ class RayCrew:
     def hire(self) -> None:
         """Start an actor, when the cluster has room for it."""
         worker = next(self._numbers)
-        environment = {
+        environment = self._environment | {
             "OMP_NUM_THREADS": str(self._threads),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             VARIABLE: os.environ.get(VARIABLE, ""),

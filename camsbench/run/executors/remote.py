@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from camsbench.config.build import build
 from camsbench.config.job import Job
+from camsbench.core.process import allow_pauses, process_environment
 from camsbench.data.record import Record
 from camsbench.run.executors.pool import Said
 from camsbench.run.worker import Worker
@@ -28,6 +29,7 @@ class Errand:
     records: list[Record]
     folder: str  # where relative paths begin
     threads: int | None
+    tune_process: bool
 
     @classmethod
     def of(cls, job: Job) -> Errand:
@@ -35,7 +37,8 @@ class Errand:
         config = OmegaConf.to_container(job.config, resolve=True)
         assert isinstance(config, dict)
         named: dict[str, Any] = {str(key): value for key, value in config.items()}
-        return cls(named, job.records, str(Path.cwd()), job.runtime.executor.threads)
+        runtime = job.runtime
+        return cls(named, job.records, str(Path.cwd()), runtime.executor.threads, runtime.tune_process)
 
     def worker(self, device: str | None) -> Worker:
         """Build the run here.
@@ -47,6 +50,7 @@ class Errand:
             os.chdir(self.folder)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        allow_pauses(self.tune_process)
         config = OmegaConf.create(self.config)
         if device is not None:
             config.runtime.device = device
@@ -56,7 +60,8 @@ class Errand:
     @property
     def environment(self) -> dict[str, str]:
         """What must be set before Python begins: libraries read it once."""
-        return {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
+        threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
+        return threads | process_environment(self.tune_process)
 
 
 class Forwarding(logging.Handler):
