@@ -19,7 +19,7 @@ from camsbench.report.summary import Outcome as Outcome
 from camsbench.report.summary import report
 from camsbench.run import identity
 from camsbench.run.runner import run
-from camsbench.run.work import check_shares, plan_hash
+from camsbench.run.work import check_shares, hash_plan
 from camsbench.store.folder import RunFolder
 
 
@@ -38,7 +38,7 @@ def execute(cfg: DictConfig) -> Outcome:
     folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same))
     runtime = job.runtime
     check_shares(len(job.records), runtime.block, runtime.shard)
-    with folder.locked(runtime.shard, plan_hash(job.records, runtime.block, runtime.shard)):
+    with folder.locked(runtime.shard, hash_plan(job.records, runtime.block, runtime.shard)):
         with folder.moment():
             folder.open(same, identity.provenance(job), OmegaConf.to_yaml(cfg, resolve=True))
             folder.write_manifest(job.records)

@@ -17,7 +17,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.models import backends
 from camsbench.store.shares import Shard
 
-CREWS = {"local": "LocalCrew", "ray": "RayCrew"}  # the class in the module of this name
+EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def prepare_executor(node: Mapping[str, Any], device: torch.device) -> ExecutorO
         CamsbenchError: one is out of range.
     """
     name = node["name"]
-    if name not in CREWS:
+    if name not in EXECUTORS:
         raise CamsbenchError(f"runtime.executor.name={name}: choose runtime/executor=local or runtime/executor=ray")
     for field in ("processes", "threads"):
         if node[field] != "auto" and (type(node[field]) is not int or node[field] < 1):
