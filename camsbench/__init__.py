@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from camsbench.errors import CamsbenchError
     from camsbench.models.split import cut
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["CamsbenchError", "__version__", "cut", "evaluate", "explain", "load_model"]
 
 former_names.install()

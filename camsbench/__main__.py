@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from camsbench.config import help
 from camsbench.config.compose import quoted
 from camsbench.config.paths import CONF
-from camsbench.config.trust import check_foreign
+from camsbench.config.trust import check_config_folders
 from camsbench.errors import CamsbenchError
 
 codes: list[int] = []  # one a job of a sweep
@@ -68,7 +68,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stopped)
     sys.argv[1:] = quoted(sys.argv[1:])
     try:
-        check_foreign(sys.argv[1:])
+        check_config_folders(sys.argv[1:])
     except CamsbenchError as error:
         print(f"camsbench: {error}", file=sys.stderr)
         sys.exit(1)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config.build import build
 from camsbench.config.compose import with_controls
 from camsbench.config.job import Job
+from camsbench.core.process import allow_pauses, tune_allocator
 from camsbench.data.checks import agreement, refuse_wrong
 from camsbench.errors import CamsbenchError
 from camsbench.report import page
@@ -17,9 +18,8 @@ from camsbench.report.finished import Finished
 from camsbench.report.summary import Outcome as Outcome
 from camsbench.report.summary import report
 from camsbench.run import identity
-from camsbench.run.allocator import keep_freed_memory
 from camsbench.run.runner import run
-from camsbench.run.work import check_shares, plan_hash
+from camsbench.run.work import check_shares, hash_plan
 from camsbench.store.folder import RunFolder
 
 
@@ -29,14 +29,16 @@ def execute(cfg: DictConfig) -> Outcome:
     Raises:
         CamsbenchError: an option, file or network is wrong.
     """
-    keep_freed_memory()
     cfg = with_controls(cfg) if cfg.controls else cfg
     job = build(cfg)
+    allow_pauses(job.runtime.tune_process)
+    if job.runtime.tune_process:
+        tune_allocator()
     same = identity.identity(job)
     folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same))
     runtime = job.runtime
     check_shares(len(job.records), runtime.block, runtime.shard)
-    with folder.locked(runtime.shard, plan_hash(job.records, runtime.block, runtime.shard)):
+    with folder.locked(runtime.shard, hash_plan(job.records, runtime.block, runtime.shard)):
         with folder.moment():
             folder.open(same, identity.provenance(job), OmegaConf.to_yaml(cfg, resolve=True))
             folder.write_manifest(job.records)

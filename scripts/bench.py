@@ -26,7 +26,7 @@ from benching.subjects import Bench
 from benching.timing import Row
 
 from camsbench import CamsbenchError
-from camsbench.run.allocator import keep_freed_memory
+from camsbench.core.process import tune_allocator
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def main(given: list[str] | None = None) -> int:
             f"--openvino-xai-python {python}: there is no such file; make bench-openvino-xai makes it", file=sys.stderr
         )
         return 1
-    keep_freed_memory()  # as camsbench's command line does: the peers gain from it, too
+    tune_allocator()  # as camsbench's command line does: the peers gain from it, too
     bench = Bench(args.output, args.repeats, args.budget, args.smoke, python)
     failed = [name for name in chosen if not written(bench, name)]
     warning = "These numbers mean nothing: --smoke only shows that the bench works.\n\n" if bench.smoke else ""

@@ -21,10 +21,10 @@ import camsbench
 from camsbench import CamsbenchError
 from camsbench.core import scoring
 from camsbench.core.passes import counted
+from camsbench.core.process import pause_threads
 from camsbench.core.types import Forward, Split
 from camsbench.files import user_cache
 from camsbench.models import backends
-from camsbench.models.backends import threads
 from camsbench.models.backends.export import Export, agreement
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.backends.openvino import OpenVINOGraph, knows_bf16
@@ -284,10 +284,10 @@ def test_the_script_writes_both_parts(
 
 def test_idle_threads_of_pytorch_make_way() -> None:
     """GNU's OpenMP ends its idle threads, and products go on as before."""
-    threads.rest()
+    pause_threads()
     x = torch.randn(64, 512, generator=torch.Generator().manual_seed(0))
     before = x @ x.T
-    threads.rest()
+    pause_threads()
     assert torch.equal(x @ x.T, before)
 
 
@@ -295,9 +295,9 @@ def test_idle_threads_of_pytorch_make_way() -> None:
 @pytest.mark.skipif(not list(Path(torch.__file__).parent.glob("lib/libgomp*.so*")), reason="another thread library")
 def test_idle_threads_are_gone_when_a_backend_passes() -> None:
     code = (
-        "import os, torch; from camsbench.models.backends.threads import rest; torch.set_num_threads(2)\n"
+        "import os, torch; from camsbench.core.process import pause_threads; torch.set_num_threads(2)\n"
         "def count(): torch.randn(4_000_000).exp(); return len(os.listdir('/proc/self/task'))\n"
-        "busy = count(); rest(); print(busy - len(os.listdir('/proc/self/task')), count() - busy)"
+        "busy = count(); pause_threads(); print(busy - len(os.listdir('/proc/self/task')), count() - busy)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["1", "0"]  # one thread beside the main one went, and came again

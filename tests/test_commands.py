@@ -240,6 +240,6 @@ def test_every_command_s_help_has_an_example(
 
 def test_no_bar_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(tmp_path, Shard(), [], "run", 60.0) as progress:
-        progress.begin()
+        progress.start_clock()
     printed = capsys.readouterr()
     assert printed.out == printed.err == ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +21,15 @@ from torchvision.models import resnet18
 from camsbench import CamsbenchError, session
 from camsbench.config.compose import compose_config
 from camsbench.config.runtime import prepare
+from camsbench.run.account import Closing
+from camsbench.run.executors.messages import Event, LogLine, WorkerLost, WorkerReady
+from camsbench.run.executors.pool import WorkerPool
 from camsbench.run.executors.schedule import Schedule
+from camsbench.run.progress import Progress
 from camsbench.run.work import Block
+from camsbench.run.worker import BlockResult
 from camsbench.store.schema import Task
+from camsbench.store.shares import Shard
 
 TASK = Task("bn2", "gradcam")
 
@@ -98,34 +107,103 @@ def numbers(given: tuple[Block, list[Block]] | None) -> tuple[int, list[int]] | 
 
 def test_each_worker_reads_ahead_what_it_does_next() -> None:
     schedule = Schedule(blocks(5), retries=0)
-    assert numbers(schedule.next(0)) == (0, [1])
-    assert numbers(schedule.next(1)) == (2, [3])
-    schedule.finished(0)
-    assert numbers(schedule.next(0)) == (1, [4])
-    schedule.finished(0)
-    assert numbers(schedule.next(0)) == (4, [])
-    schedule.finished(0)
-    assert numbers(schedule.next(0)) == (3, [])  # the other is slow
-    schedule.finished(0)
-    assert schedule.next(0) is None
-    assert schedule.open
-    schedule.finished(1)
-    assert not schedule.open
+    assert numbers(schedule.assign(0)) == (0, [1])
+    assert numbers(schedule.assign(1)) == (2, [3])
+    schedule.finish(0)
+    assert numbers(schedule.assign(0)) == (1, [4])
+    schedule.finish(0)
+    assert numbers(schedule.assign(0)) == (4, [])
+    schedule.finish(0)
+    assert numbers(schedule.assign(0)) == (3, [])  # the other is slow
+    schedule.finish(0)
+    assert schedule.assign(0) is None
+    assert schedule.unfinished
+    schedule.finish(1)
+    assert not schedule.unfinished
 
 
 def test_what_a_lost_worker_had_is_done_by_another() -> None:
     schedule = Schedule(blocks(3), retries=1)
-    schedule.next(0)
-    lost = schedule.lost(0)
+    schedule.assign(0)
+    lost = schedule.lose(0)
     assert lost is not None
     assert lost.number == 0
     assert schedule.waiting == 3
-    assert numbers(schedule.next(1)) == (0, [1])
-    schedule.lost(1)
+    assert numbers(schedule.assign(1)) == (0, [1])
+    schedule.lose(1)
     assert [block.number for block in schedule.given_up] == [0]
-    assert numbers(schedule.next(2)) == (1, [2])
-    schedule.lost(7)  # one that had nothing
+    assert numbers(schedule.assign(2)) == (1, [2])
+    schedule.lose(7)  # one that had nothing
     assert schedule.waiting == 1
+
+
+class ScriptedPool(WorkerPool):
+    """Workers that are no processes: those of ``dying`` are lost over their first block."""
+
+    def __init__(self, size: int, retries: int, dying: Sequence[int] = ()) -> None:
+        executor = SimpleNamespace(retries=retries)
+        job: Any = SimpleNamespace(
+            runtime=SimpleNamespace(executor=executor), split=SimpleNamespace(name="net", weight_hash="abc")
+        )
+        super().__init__(job)
+        self.size, self.dying = size, dying
+        self.started = self.killed = 0
+        self.sent: list[int] = []
+        self.queue: list[tuple[int, Event]] = []
+
+    def open(self) -> int:
+        return self.size
+
+    def start_worker(self) -> None:
+        self.queue.append((self.started, WorkerReady(f"here:{self.started}", "abc")))
+        self.started += 1
+
+    def send_block(self, worker: int, block: Block, ahead: Sequence[Block]) -> None:
+        self.sent.append(block.number)
+        if worker in self.dying:
+            self.queue.append((worker, WorkerLost(f"worker {worker} was killed")))
+        else:
+            self.queue.append((worker, LogLine(logging.WARNING, "said by all")))
+            spent: Any = None
+            self.queue.append((worker, BlockResult(block.number, [], [], spent)))
+
+    def events(self, seconds: float) -> list[tuple[int, Event]]:
+        found, self.queue = self.queue[:1], self.queue[1:]
+        return found
+
+    def ask_closings(self) -> set[int]:
+        asked = set(range(self.started)) - set(self.dying)
+        for worker in asked:
+            self.queue.append((worker, object.__new__(Closing)))  # whatever it holds
+            self.queue.append((worker, WorkerLost("ended with code 0")))
+        return asked
+
+    def kill_workers(self) -> None:
+        self.killed += 1
+
+
+def done(pool: ScriptedPool, count: int, folder: Path) -> list[int]:
+    todo = blocks(count)
+    with Progress(folder, Shard(), todo, "run", 60.0) as progress:
+        return sorted(result.block for result in pool.run(todo, progress))
+
+
+def test_a_lost_worker_costs_one_block_and_one_network(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pool = ScriptedPool(size=4, retries=2, dying=[1])
+    assert done(pool, 12, tmp_path) == list(range(12))
+    assert (pool.started, len(pool.sent), pool.killed) == (5, 13, 1)
+    assert len(pool.closings) == 4
+    said = [record.getMessage() for record in caplog.records]
+    (lost,) = (line for line in said if line != "said by all")
+    assert re.fullmatch(r"worker 1 was killed: block \d+ is done again by another", lost)
+    assert said.count("said by all") == 1
+
+
+def test_a_block_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
+    pool = ScriptedPool(size=1, retries=1, dying=[0, 1])
+    with pytest.raises(CamsbenchError, match=r"1 images were not done, 2 workers were lost over them \(blocks 0; the"):
+        done(pool, 3, tmp_path)
+    assert (pool.sent, pool.killed) == ([0, 0, 1, 2], 1)
 
 
 @pytest.fixture(scope="module")

@@ -284,7 +284,7 @@ def test_fused_layers_are_the_mean_of_their_saliencies(
     quick_run(tmp_path / "run", *options)
     rows = rows_of(tmp_path / "run")
     assert rows["layer"].tolist() == ["blocks.5+bn2"] * 2
-    deeper = cut(lite0.model, "blocks.5", lite0.preprocess, fold=lite0.fold)
+    deeper = cut(lite0.model, "blocks.5", lite0.preprocess, fold=lite0.options.fold)
     mean = (camsbench.explain("gradcam", deeper, images[:2]) + camsbench.explain("gradcam", lite0, images[:2])) / 2
     unit, _ = normalise(mean)
     assert rows["complexity"].tolist() == pytest.approx(unit.mean((1, 2, 3)).tolist(), abs=1e-5)

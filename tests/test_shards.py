@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import portalocker
 import pytest
 from faults import OPTIONS, begin, parts, rows_of, run, same_rows, until
 
 from camsbench import CamsbenchError
 from camsbench.data.record import Record
-from camsbench.run.work import Pending, blocks, plan_hash
+from camsbench.run.work import Pending, hash_plan, make_blocks
 from camsbench.status import main, status
 from camsbench.store.schema import Task
 from camsbench.store.shares import Shard, hold, in_use
@@ -31,21 +32,21 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_block_is_its_places_whatever_is_done_of_it() -> None:
     todo = Pending({place: [TASK] for place in (0, 1, 5, 6, 7, 9)})
-    found = {block.number: block.places for block in blocks(todo, 3, Shard())}
+    found = {block.number: block.places for block in make_blocks(todo, 3, Shard())}
     assert found == {0: [0, 1], 1: [5], 2: [6, 7], 3: [9]}
-    shares = [{b.number for b in blocks(todo, 3, Shard(number, 3))} for number in (1, 2, 3)]
+    shares = [{b.number for b in make_blocks(todo, 3, Shard(number, 3))} for number in (1, 2, 3)]
     assert shares == [{0, 3}, {1}, {2}]
 
 
 def test_sessions_of_one_plan_know_each_other() -> None:
     records = [Record(name, Path(name), 0) for name in "abc"]
-    assert plan_hash(records, 2, Shard(1, 2)) == plan_hash(records, 2, Shard(2, 2))
+    assert hash_plan(records, 2, Shard(1, 2)) == hash_plan(records, 2, Shard(2, 2))
     others = [
-        plan_hash(records, 3, Shard(1, 2)),
-        plan_hash(records, 2, Shard()),
-        plan_hash(records[:2], 2, Shard(1, 2)),
+        hash_plan(records, 3, Shard(1, 2)),
+        hash_plan(records, 2, Shard()),
+        hash_plan(records[:2], 2, Shard(1, 2)),
     ]
-    assert len({plan_hash(records, 2, Shard(1, 2)), *others}) == 4
+    assert len({hash_plan(records, 2, Shard(1, 2)), *others}) == 4
 
 
 def test_shares_are_done_side_by_side_and_none_twice(tmp_path: Path) -> None:
@@ -65,6 +66,46 @@ def test_shares_are_done_side_by_side_and_none_twice(tmp_path: Path) -> None:
     assert in_use(tmp_path) == []
     with hold(tmp_path, Shard(), "another plan") as alone:
         assert alone
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from camsbench.store.shares import Shard, hold
+
+with hold(Path(sys.argv[1]), Shard(1, 2), "plan"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_share_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    assert in_use(tmp_path) == ["1/2"]
+    with hold(tmp_path, Shard(2, 2), "plan") as alone:  # the lock of the plan is shared with another process
+        assert not alone
+    with pytest.raises(CamsbenchError, match="its share 1/2"), hold(tmp_path, Shard(1, 2), "plan"):
+        pass
+    process.kill()
+    process.communicate()
+    with hold(tmp_path, Shard(), "another plan") as alone:
+        assert alone
+
+
+def test_a_file_system_without_locks_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(file: object, flags: object) -> None:
+        raise portalocker.LockException("No locks available")
+
+    monkeypatch.setattr(portalocker, "lock", refused)
+    with (
+        pytest.raises(CamsbenchError, match=r"its file system has no locks \(No locks available\)"),
+        hold(tmp_path, Shard(), "plan"),
+    ):
+        pass
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import camsbench
 from camsbench import CamsbenchError
 from camsbench.config.build import explainers, images_of, measures
 from camsbench.config.compose import compose_config
-from camsbench.config.trust import check_foreign, check_targets
+from camsbench.config.trust import check_config_folders, check_targets
 
 PLUGIN = """
 from dataclasses import dataclass
@@ -96,20 +96,34 @@ def test_everything_that_camsbench_ships_is_its_own() -> None:
         ("handlers: {h: {class: os.popen}}", "class: os.popen"),
     ],
 )
-@pytest.mark.parametrize("flag", ["--config-dir={}", "--config-dir {}", "-cd {}", "hydra.searchpath=[file://{}]"])
+@pytest.mark.parametrize(
+    "flag", ["--config-dir={}", "--config-dir {}", "-cd {}", "--config-d={}", "hydra.searchpath=[file://{}]"]
+)
 def test_a_folder_of_files_by_somebody_else(text: str, said: str, flag: str, tmp_path: Path) -> None:
     (tmp_path / "given" / "experiment").mkdir(parents=True)
     (tmp_path / "given" / "experiment" / "x.yaml").write_text(f"# @package _global_\n{text}\n")
     arguments = flag.format(tmp_path / "given").split(" ")
     with pytest.raises(CamsbenchError, match=re.escape(said)) as raised:
-        check_foreign(["experiment=x", *arguments])
+        check_config_folders(["experiment=x", *arguments])
     assert "CAMSBENCH_PLUGINS=" in str(raised.value)
 
 
 def test_a_folder_of_harmless_files_is_composed(tmp_path: Path) -> None:
     (tmp_path / "given" / "method").mkdir(parents=True)
     (tmp_path / "given" / "method" / "mine.yaml").write_text("mine: {_target_: camsbench.methods.gradcam.GradCAM}\n")
-    check_foreign([f"--config-dir={tmp_path / 'given'}", "method=mine"])
+    check_config_folders([f"--config-dir={tmp_path / 'given'}", "method=mine"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("hydra.searchpath=[pkg://somebody/conf]", r"pkg://somebody/conf: the package is not allowed; .*=somebody"),
+        ("hydra.searchpath=[file://a],[file://b]", "give one list of folders"),
+    ],
+)
+def test_a_search_path_that_cannot_be_looked_through(argument: str, said: str) -> None:
+    with pytest.raises(CamsbenchError, match=said):
+        check_config_folders([argument])
 
 
 def test_the_command_line_refuses_before_hydra_calls_anything(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def set_precision(precision: str) -> None:
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
-CREWS = {"local": "LocalCrew", "ray": "RayCrew"}  # the class in the module of this name
+EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def prepare_executor(node: Mapping[str, Any], device: torch.device) -> ExecutorO
         CamsbenchError: one is out of range.
     """
     name = node["name"]
-    if name not in CREWS:
+    if name not in EXECUTORS:
         raise CamsbenchError(f"runtime.executor.name={name}: choose runtime/executor=local or runtime/executor=ray")
     for field in ("processes", "threads"):
         if node[field] != "auto" and (type(node[field]) is not int or node[field] < 1):
@@ -141,6 +141,7 @@ class Runtime:
     shard: Shard
     heartbeat: float  # seconds
     options: PassOptions
+    tune_process: bool  # see ``camsbench.core.process``
 
 
 def prepare(node: DictConfig) -> Runtime:
@@ -152,9 +153,10 @@ def prepare(node: DictConfig) -> Runtime:
     for field in ("batch_size", "block"):
         if node[field] != "auto" and (not isinstance(node[field], int) or node[field] < 1):
             raise CamsbenchError(f"runtime.{field}={node[field]}: give a number from 1 up, or auto")
-    for field in ("fold", "repack"):
-        if not isinstance(node[field], bool):
-            raise CamsbenchError(f"runtime.{field}={node[field]}: give true or false")
+    tune_process = node.get("tune_process", True)  # runs of 0.1.0 have no such field
+    for field, value in (("fold", node.fold), ("repack", node.repack), ("tune_process", tune_process)):
+        if not isinstance(value, bool):
+            raise CamsbenchError(f"runtime.{field}={value}: give true or false")
     if not isinstance(node.bare, int) or node.bare < 0:
         raise CamsbenchError(f"runtime.bare={node.bare}: give a number of repeats, or 0 to leave the measurement out")
     if not isinstance(node.heartbeat, int | float) or node.heartbeat <= 0:
@@ -176,4 +178,5 @@ def prepare(node: DictConfig) -> Runtime:
         shard=Shard.parse(node.shard),
         heartbeat=node.heartbeat,
         options=PassOptions(fold=node.fold, repack=node.repack, copies_dtype=dtype, compile=compiles),
+        tune_process=tune_process,
     )

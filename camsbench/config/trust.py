@@ -9,12 +9,15 @@ else gave are looked through before Hydra composes anything of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from camsbench.errors import CamsbenchError
 
@@ -40,15 +43,12 @@ def check_targets(group: str, option: str, node: Any) -> None:
     Raises:
         CamsbenchError: there is one; ``option`` says where.
     """
-    for target in _targets(node):
+    for _, target in _find(node, {"_target_"}):
         if within(target, plugins()):
             continue
         own = HOMES[group]
         if not within(target, own):
-            raise CamsbenchError(
-                f"{option}: _target_ {target} is not of {own[0]}; if you trust it, allow its package with the "
-                f"environment variable {VARIABLE}={target.partition('.')[0]}"
-            )
+            raise CamsbenchError(f"{option}: _target_ {target} is not of {own[0]}; {_remedy(target.partition('.')[0])}")
         try:
             module = getattr(resolve_name(target), "__module__", "")
         except (ImportError, AttributeError, ValueError) as error:
@@ -62,52 +62,48 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(value)
-
-
-OWN = tuple(home for homes in HOMES.values() for home in homes)
 HYDRAS = ("hydra._internal.core_plugins", "hydra.experimental.callbacks", "hydra_plugins")
 LOGGING = ("logging", "colorlog")
-FLAGS = ("--config-dir", "-cd", "--config-path", "-cp")
+CALLS = {  # the keys of a file that have something called, and whose it may be
+    "_target_": (*(home for homes in HOMES.values() for home in homes), *HYDRAS),
+    "()": LOGGING,
+    "class": LOGGING,
+}
 SEARCHPATH = "hydra.searchpath="
 
 
-def check_foreign(arguments: Sequence[str]) -> None:
-    """Refuse arguments whose folders hold a file that would have Hydra call what nobody allowed.
+def check_config_folders(arguments: Sequence[str]) -> None:
+    """Refuse folders of the command line that hold a file which would have Hydra call what nobody allowed.
 
     Raises:
         CamsbenchError: there is one.
     """
-    for place in _places(arguments):
+    for place in _config_folders(arguments):
         scheme, _, rest = place.rpartition("://")
         if scheme == "pkg":
-            if not within(rest.replace("/", "."), (*OWN, *plugins(), "hydra", "hydra_plugins")):
-                raise CamsbenchError(_remedy(f"{SEARCHPATH}{place}: the package is not allowed", rest.split("/")[0]))
+            if not within(rest.replace("/", "."), ("hydra", "hydra_plugins", *plugins())):
+                raise CamsbenchError(f"{SEARCHPATH}{place}: the package is not allowed; {_remedy(rest.split('/')[0])}")
             continue
         for file in sorted(path for path in Path(rest).expanduser().rglob("*") if path.suffix in {".yaml", ".yml"}):
-            for said, package in _calls(_read(file)):
-                raise CamsbenchError(_remedy(f"{file}: {said} is not of camsbench, Hydra or logging", package))
+            for key, name in _find(_read(file), CALLS):
+                if not within(name, (*CALLS[key], *plugins())):
+                    said = f"{file}: {key}: {name} is not of camsbench, Hydra or logging"
+                    raise CamsbenchError(f"{said}; {_remedy(name.partition('.')[0])}")
 
 
-def _places(arguments: Sequence[str]) -> Iterator[str]:
-    given = iter(arguments)
-    for argument in given:
-        flag, equals, value = argument.partition("=")
-        if flag in FLAGS:
-            yield value if equals else next(given, "")
-        elif flag[:3] in FLAGS and not flag.startswith("--"):  # -cdFOLDER
-            yield argument[3:]
-        elif argument.lstrip("+").startswith(SEARCHPATH):
-            listed = argument.partition("=")[2].strip("[]")
-            yield from (each.strip().strip("'\"") for each in listed.split(",") if each.strip())
+def _config_folders(arguments: Sequence[str]) -> Iterator[str]:
+    """The folders that Hydra will read, found by its own parsers: an abbreviated flag counts, too."""
+    given, _ = get_args_parser().parse_known_args(list(arguments))
+    yield from filter(None, (given.config_dir, given.config_path))
+    for text in given.overrides:
+        if text.lstrip("+").startswith(SEARCHPATH):
+            try:
+                folders = OverridesParser.create().parse_override(text).value()
+            except HydraException:
+                folders = None
+            if not isinstance(folders, list):
+                raise CamsbenchError(f"{text}: give one list of folders, such as {SEARCHPATH}[file://DIR]")
+            yield from map(str, folders)
 
 
 def _read(file: Path) -> Any:
@@ -117,19 +113,14 @@ def _read(file: Path) -> Any:
         raise CamsbenchError(f"{file} cannot be read as YAML: {str(error).splitlines()[0]}") from error
 
 
-def _calls(node: Any) -> Iterator[tuple[str, str]]:
-    """What a file would have called that is not allowed, and the package that would have to be."""
-    if isinstance(node, list):
-        for value in node:
-            yield from _calls(value)
-    if not isinstance(node, dict):
-        return
-    for key, value in node.items():
-        allowed = {"_target_": (*OWN, *HYDRAS), "()": LOGGING, "class": LOGGING}.get(str(key))
-        if allowed is not None and isinstance(value, str) and not within(value, (*allowed, *plugins())):
-            yield f"{key}: {value}", value.partition(".")[0]
-        yield from _calls(value)
+def _find(node: Any, keys: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Those keys anywhere in a plain node, each with its value."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key in keys and not isinstance(value, dict | list):
+            yield key, str(value)
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _find(value, keys)
 
 
-def _remedy(said: str, package: str) -> str:
-    return f"{said}; if you trust it, allow its package with the environment variable {VARIABLE}={package}"
+def _remedy(package: str) -> str:
+    return f"if you trust it, allow its package with the environment variable {VARIABLE}={package}"

@@ -14,7 +14,7 @@ from camsbench.config.job import Job
 from camsbench.report.figures import gallery
 from camsbench.report.heading import heading
 from camsbench.run.account import Account
-from camsbench.run.work import where
+from camsbench.run.work import select_tasks
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
@@ -101,7 +101,7 @@ def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -
 def _missing(job: Job, rows: pd.DataFrame) -> str | None:
     """What the run would have that no session has done yet."""
     have = set(zip(rows["image_id"], rows["layer"], rows["method"], strict=True))
-    left = where(job, lambda record, task: (record.image_id, task.layer, task.method) not in have)
+    left = select_tasks(job, lambda record, task: (record.image_id, task.layer, task.method) not in have)
     if not left.tasks:
         return None
     counts = Counter(task.method for tasks in left.tasks.values() for task in tasks)

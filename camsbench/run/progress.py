@@ -19,7 +19,7 @@ from tqdm import tqdm
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 from camsbench.run.work import Block
-from camsbench.run.worker import Done
+from camsbench.run.worker import BlockResult
 from camsbench.store.shares import Shard
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ FILE_SECONDS = 10.0  # how old the file may be
 
 
 @dataclass
-class Working:
+class WorkerState:
     """A worker, and the block that it does."""
 
     where: str
@@ -55,26 +55,26 @@ class Progress:
         self._rows_total = sum(len(tasks) for block in blocks for tasks in block.tasks.values())
         self._path = folder / "progress" / f"{shard.number}-of-{shard.of}.json"
         self._shard = shard
-        self._workers: dict[int, Working] = {}
+        self._workers: dict[int, WorkerState] = {}
         self._heartbeat = heartbeat
         self._start: float | None = None
         self._started = _now()
         self._state = "starting"
         self._lock = Lock()
-        self._over = Event()
+        self._ended = Event()
         self._bar = tqdm(total=self._rows_total, unit="map", disable=None, desc=name)
-        self._beats = Thread(target=self._beat, daemon=True)
+        self._heart = Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Progress:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._write()
-        self._beats.start()
+        self._heart.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._state = "done" if raised[0] is None else "stopped"
-        self._over.set()
-        self._beats.join()
+        self._ended.set()
+        self._heart.join()
         self._bar.close()
         self._workers.clear()
         try:
@@ -82,41 +82,41 @@ class Progress:
         except CamsbenchError as error:  # such as a full disk, which was said already
             log.debug("%s", error)
 
-    def begin(self) -> None:
+    def start_clock(self) -> None:
         """The first worker is ready: time counts from here."""
         if self._start is None:
             self._start = time.perf_counter()
             self._state = "running"
 
-    def end(self) -> None:
+    def stop_clock(self) -> None:
         """The last block is done."""
         if self._start is not None:
             self.seconds = time.perf_counter() - self._start
 
-    def hired(self, worker: int, where: str) -> None:
+    def add_worker(self, worker: int, where: str) -> None:
         """A worker is there."""
-        self._workers[worker] = Working(where)
+        self._workers[worker] = WorkerState(where)
         self._write()
 
-    def given(self, worker: int, block: Block) -> None:
+    def begin_block(self, worker: int, block: Block) -> None:
         """A worker begins a block."""
-        working = self._workers.setdefault(worker, Working(f"{gethostname()}:{os.getpid()}"))
-        working.block = block.number
+        state = self._workers.setdefault(worker, WorkerState(f"{gethostname()}:{os.getpid()}"))
+        state.block = block.number
 
-    def tick(self, worker: int, rows: int) -> None:
+    def add_rows(self, worker: int, rows: int) -> None:
         """A worker has some more rows of its block."""
         self._workers[worker].rows += rows
         self._show()
 
-    def finished(self, worker: int, done: Done) -> None:
+    def finish_block(self, worker: int, result: BlockResult) -> None:
         """A worker's rows are on the disk."""
         with self._lock:
-            self._rows += len(done.rows)
-            self.images += done.images
+            self._rows += len(result.rows)
+            self.images += result.images
             self._workers[worker].rows = 0
         self._show()
 
-    def lost(self, worker: int) -> None:
+    def remove_worker(self, worker: int) -> None:
         """A worker is no more, nor are the rows of its block."""
         self._workers.pop(worker, None)
         self._show()
@@ -124,7 +124,7 @@ class Progress:
     def sentence(self) -> str:
         """Such as: 320 of 50,000 images (0.6 %), 1.4 images/s, 9:51:12 left, 2 workers."""
         with self._lock:
-            state = self._now()
+            state = self._state_now()
         said = f"{state['images_done']:,} of {state['images_total']:,} images"
         said += f" ({100 * state['rows_done'] / max(1, state['rows_total']):.1f} % of the maps)"
         if state["images_per_second"]:
@@ -135,15 +135,15 @@ class Progress:
         return said + f", {workers} worker" + "s" * (workers != 1)
 
     def _show(self) -> None:
-        self._bar.update(self._rows + self._under_way() - self._bar.n)
+        self._bar.update(self._rows + self._unfinished_rows() - self._bar.n)
 
-    def _under_way(self) -> int:
-        return sum(working.rows for working in list(self._workers.values()))
+    def _unfinished_rows(self) -> int:
+        return sum(state.rows for state in list(self._workers.values()))
 
     def _beat(self) -> None:
         said = time.monotonic()
         quiet = bool(self._bar.disable)
-        while not self._over.wait(min(FILE_SECONDS, self._heartbeat)):
+        while not self._ended.wait(min(FILE_SECONDS, self._heartbeat)):
             try:
                 self._write()
             except CamsbenchError as error:
@@ -154,10 +154,10 @@ class Progress:
 
     def _write(self) -> None:
         with self._lock:
-            write_text(self._path, json.dumps(self._now(), indent=2) + "\n")
+            write_text(self._path, json.dumps(self._state_now(), indent=2) + "\n")
 
-    def _now(self) -> dict[str, Any]:
-        rows = self._rows + self._under_way()
+    def _state_now(self) -> dict[str, Any]:
+        rows = self._rows + self._unfinished_rows()
         elapsed = 0.0 if self._start is None else time.perf_counter() - self._start
         left = elapsed / rows * (self._rows_total - rows) if rows else None
         return {
@@ -174,7 +174,7 @@ class Progress:
             "images_total": self._images_total,
             "images_per_second": self._images_total * rows / self._rows_total / elapsed if elapsed and rows else None,
             "seconds_left": left,
-            "workers": [asdict(working) for working in list(self._workers.values())],
+            "workers": [asdict(state) for state in list(self._workers.values())],
         }
 
 

@@ -19,19 +19,19 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Measured:
+class RowsAndCurves:
     """Rows, one an image and method, and the curves that belong to them (see ``camsbench.store``)."""
 
     rows: list[Row] = field(default_factory=list)
     curves: list[Row] = field(default_factory=list)
 
 
-def failed(job: Job, record: Record, tasks: Sequence[Task], error: str) -> Measured:
+def make_error_rows(job: Job, record: Record, tasks: Sequence[Task], error: str) -> list[Row]:
     """The rows of an image that could not be read."""
-    return Measured([_identified(job, record, task) | {"label": record.label, "error": error} for task in tasks])
+    return [_identify(job, record, task) | {"label": record.label, "error": error} for task in tasks]
 
 
-def measured(job: Job, task: Task, explained: Explained, records: Sequence[Record]) -> Measured:
+def measure_rows(job: Job, task: Task, explained: Explained, records: Sequence[Record]) -> RowsAndCurves:
     """The rows and curves of a batch under one method; an image whose map is not finite gets an error instead."""
     columns, curves = measure(job.metrics.values(), explained)
     forward = explained.forward
@@ -44,25 +44,25 @@ def measured(job: Job, task: Task, explained: Explained, records: Sequence[Recor
     together = [column[:, None].double() for column in columns.values()] + [c.double() for c in curves.values()]
     host = torch.cat(together, 1).tolist()  # the one host copy
     seconds = explained.seconds / len(records)
-    made = Measured()
+    found = RowsAndCurves()
     for record, values in zip(records, host, strict=True):
-        cell = dict(zip(columns, values, strict=False))
-        finite, degenerate, target = bool(cell.pop("finite")), bool(cell.pop("degenerate")), int(cell.pop("target"))
-        head = _identified(job, record, task)
-        row = head | {"label": record.label, "target": target, "degenerate": degenerate, "seconds": seconds}
+        cells = dict(zip(columns, values, strict=False))  # the curves' values follow
+        finite, target, degenerate = (cells.pop(name) for name in ("finite", "target", "degenerate"))
+        key = _identify(job, record, task)
+        row = key | {"label": record.label, "target": int(target), "degenerate": bool(degenerate), "seconds": seconds}
         if not finite:
-            made.rows.append(row | {"error": NOT_FINITE})
+            found.rows.append(row | {"error": NOT_FINITE})
             continue
-        made.rows.append(row | cell)
+        found.rows.append(row | cells)
         start = len(columns)
         for name, curve in curves.items():
             stop = start + curve.shape[1]
-            made.curves.append(head | {"curve": name, "y": values[start:stop]})
+            found.curves.append(key | {"curve": name, "y": values[start:stop]})
             start = stop
-    return made
+    return found
 
 
-def _identified(job: Job, record: Record, task: Task) -> Row:
+def _identify(job: Job, record: Record, task: Task) -> Row:
     return {
         "model": job.split.name,
         "layer": task.layer,

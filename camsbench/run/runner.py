@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from camsbench.config.job import Job
 from camsbench.run.account import Account, Spent
-from camsbench.run.executors import executor
+from camsbench.run.executors import choose_executor
 from camsbench.run.progress import Progress
 from camsbench.run.redraw import draw_missing
-from camsbench.run.work import blocks, pending
+from camsbench.run.work import find_pending, make_blocks
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 
@@ -18,21 +18,21 @@ from camsbench.store.maps import MapFolder
 def run(job: Job, folder: RunFolder) -> Account:
     """Do what is pending of this session's share, a block of images a part."""
     runtime = job.runtime
-    todo = blocks(pending(job, folder), runtime.block, runtime.shard)
+    blocks = make_blocks(find_pending(job, folder), runtime.block, runtime.shard)
     maps = MapFolder(folder.path / "maps", job.maps_kept)
-    workers = executor(job, maps)
+    executor = choose_executor(job, maps)
     spent: list[Spent] = []
     boxes = dropped = 0
     with (
-        Progress(folder.path, runtime.shard, todo, job.split.name, runtime.heartbeat) as progress,
-        closing(workers.run(todo, progress)) as finished,
+        Progress(folder.path, runtime.shard, blocks, job.split.name, runtime.heartbeat) as progress,
+        closing(executor.run(blocks, progress)) as results,
     ):
-        for done in finished:
-            folder.write_part(done.rows, job.columns, done.curves, done.block)
-            for task, place, grey in done.maps:
+        for result in results:
+            folder.write_part(result.rows, job.columns, result.curves, result.block)
+            for task, place, grey in result.maps:
                 maps.save(task, job.records[place], grey)
-            spent.append(done.spent)
-            boxes, dropped = boxes + done.boxes, dropped + done.dropped
+            spent.append(result.spent)
+            boxes, dropped = boxes + result.boxes, dropped + result.dropped
     draw_missing(job, folder, {record.image_id for record in job.records[: maps.count]})
-    account = Account.of(progress.images, progress.seconds, spent, workers.closings)
+    account = Account.of(progress.images, progress.seconds, spent, executor.closings)
     return replace(account, boxes=boxes, dropped=dropped)

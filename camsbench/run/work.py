@@ -25,17 +25,17 @@ class Pending:
         return sum(len(tasks) for tasks in self.tasks.values())
 
 
-def pending(job: Job, folder: RunFolder) -> Pending:
+def find_pending(job: Job, folder: RunFolder) -> Pending:
     """The tasks of a job that have no row on disk."""
     done = folder.done()
-    return where(job, lambda record, task: (record.image_id, task.method, task.layer) not in done)
+    return select_tasks(job, lambda record, task: (record.image_id, task.method, task.layer) not in done)
 
 
-def where(job: Job, wanted: Callable[[Record, Task], bool], count: int | None = None) -> Pending:
-    """The tasks that are ``wanted`` of each of the first ``count`` images, within the methods' limits."""
+def select_tasks(job: Job, wanted: Callable[[Record, Task], bool]) -> Pending:
+    """The tasks of each image that are ``wanted``, within the methods' limits."""
     every = [Task(split.layer, method) for split in job.splits for method in job.methods]
     found: dict[int, list[Task]] = {}
-    for place, record in enumerate(job.records[:count]):
+    for place, record in enumerate(job.records):
         tasks = [t for t in every if place < job.limits.get(t.method, len(job.records)) and wanted(record, t)]
         if tasks:
             found[place] = tasks
@@ -54,10 +54,10 @@ class Block:
         return list(self.tasks)
 
 
-def blocks(todo: Pending, size: int, shard: Shard) -> list[Block]:
+def make_blocks(pending: Pending, size: int, shard: Shard) -> list[Block]:
     """What is left of a share, by blocks: block ``n`` holds the places ``n · size`` and on, whatever is done of it."""
     found: dict[int, dict[int, list[Task]]] = {}
-    for place, tasks in todo.tasks.items():
+    for place, tasks in pending.tasks.items():
         if shard.has(place // size):
             found.setdefault(place // size, {})[place] = tasks
     return [Block(number, found[number]) for number in sorted(found)]
@@ -73,7 +73,7 @@ def check_shares(images: int, size: int, shard: Shard) -> None:
         )
 
 
-def plan_hash(records: Iterable[Record], size: int, shard: Shard) -> str:
+def hash_plan(records: Iterable[Record], size: int, shard: Shard) -> str:
     """What the shares of one run have in common; sessions of another plan might do the same images again."""
     digest = hashlib.sha256(f"{size} {shard.of}".encode())
     for record in records:
@@ -81,6 +81,6 @@ def plan_hash(records: Iterable[Record], size: int, shard: Shard) -> str:
     return digest.hexdigest()[:12]
 
 
-def cut(places: Sequence[int], size: int) -> list[list[int]]:
+def chunk(places: Sequence[int], size: int) -> list[list[int]]:
     """Consecutive groups of at most ``size``."""
     return [list(places[i : i + size]) for i in range(0, len(places), size)]

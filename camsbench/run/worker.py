@@ -22,18 +22,18 @@ from camsbench.errors import CamsbenchError
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import checksum
 from camsbench.run.account import Accountant, Closing, Spent
-from camsbench.run.rows import Row, failed, measured
-from camsbench.run.work import Block, cut
+from camsbench.run.rows import Row, make_error_rows, measure_rows
+from camsbench.run.work import Block, chunk
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
 
 log = logging.getLogger(__name__)
 
-AHEAD = 2  # blocks whose images are read before their turn
+BLOCKS_AHEAD = 2  # blocks whose images are read before their turn
 
 
 @dataclass(frozen=True)
-class Done:
+class BlockResult:
     """A block's rows, the curves that belong to them, and grey maps for the gallery."""
 
     block: int
@@ -63,14 +63,14 @@ class Worker:
         runtime = job.runtime
         pin = runtime.device.type == "cuda"
         self._loader = Loader(job.records, job.split.preprocess, runtime.workers, pin)
-        self._read: dict[int, Iterator[Batch]] = {}
+        self._begun: dict[int, Iterator[Batch]] = {}
         self._stack = ExitStack()
         self._accountant = Accountant(job.split, runtime.bare)
         self._stack.callback(self._loader.close)
         self._weights = self._checksum()
 
-    def work(self, block: Block, ahead: Sequence[Block], tick: Callable[[int], object]) -> Done:
-        """Do a block, while the images of the blocks ``ahead`` are being read; ``tick`` is told of rows.
+    def do_block(self, block: Block, ahead: Sequence[Block], add_rows: Callable[[int], object]) -> BlockResult:
+        """Do a block, while the images of the blocks ``ahead`` are being read; ``add_rows`` hears of rows done.
 
         Raises:
             CamsbenchError: the network's weights are no longer those that it began with.
@@ -79,40 +79,40 @@ class Worker:
         curves: list[Row] = []
         kept: list[tuple[Task, int, np.ndarray]] = []
         boxes = inside = 0
-        for batch in self._batches(block, ahead):
+        for batch in self._read_batches(block, ahead):
             for place, error in batch.failed.items():
                 log.warning("%s", error)
-                rows.extend(failed(self.job, self.job.records[place], block.tasks[place], error).rows)
-                tick(len(block.tasks[place]))
+                rows.extend(make_error_rows(self.job, self.job.records[place], block.tasks[place], error))
+                add_rows(len(block.tasks[place]))
             boxes += sum(len(self.job.records[place].boxes) for place in batch.places)
             inside += sum(map(len, batch.boxes))
-            for task, places, explained in explanations(self.job, block, batch):
-                made = measured(self.job, task, explained, [self.job.records[place] for place in places])
+            for task, places, explained in explain_batch(self.job, block, batch):
+                made = measure_rows(self.job, task, explained, [self.job.records[place] for place in places])
                 rows.extend(made.rows)
                 curves.extend(made.curves)
                 grey = self._maps.wanted(places, explained.saliency)
                 kept.extend((task, place, pixels) for place, pixels in grey.items())
-                tick(len(made.rows))
+                add_rows(len(made.rows))
                 self._accountant.between()
         self._check_weights()
-        return Done(block.number, rows, curves, self._accountant.taken(), kept, boxes, boxes - inside)
+        return BlockResult(block.number, rows, curves, self._accountant.taken(), kept, boxes, boxes - inside)
 
     def close(self) -> Closing:
         """The work is done: what it took."""
         with self._stack:
             return self._accountant.close()
 
-    def drop(self) -> None:
-        """End without an account."""
+    def abort(self) -> None:
+        """End without an account; after ``close`` nothing is left to do."""
         self._stack.close()
 
-    def _batches(self, block: Block, ahead: Sequence[Block]) -> Iterator[Batch]:
+    def _read_batches(self, block: Block, ahead: Sequence[Block]) -> Iterator[Batch]:
         wanted = {each.number: each for each in (block, *ahead)}
-        self._read = {number: read for number, read in self._read.items() if number in wanted}
+        self._begun = {number: batches for number, batches in self._begun.items() if number in wanted}
         for number, each in wanted.items():
-            if number not in self._read:
-                self._read[number] = self._loader.begin(cut(each.places, self.job.runtime.batch_size))
-        return self._read.pop(block.number)
+            if number not in self._begun:
+                self._begun[number] = self._loader.begin(chunk(each.places, self.job.runtime.batch_size))
+        return self._begun.pop(block.number)
 
     def _checksum(self) -> Tensor | None:
         split = self.job.split
@@ -127,7 +127,7 @@ class Worker:
             )
 
 
-def explanations(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, list[int], Explained]]:
+def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, list[int], Explained]]:
     """What each method says of the readable images that it has to do, after the one pass a layer that all share."""
     if batch.pixels is None:
         return

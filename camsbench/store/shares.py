@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import portalocker
+from portalocker import LockFlags
 
 from camsbench.errors import CamsbenchError
 
@@ -40,7 +42,9 @@ class Shard:
 
 @contextmanager
 def hold(folder: Path, shard: Shard, plan: str) -> Iterator[bool]:
-    """Hold a share of a folder's run; the lock ends with the process, however that ends.
+    """Hold a share of a folder's run; the locks end with the process, however that ends.
+
+    Sessions of one plan share the lock of the plan, and each has that of its share to itself.
 
     Yields:
         Whether no other session was there when this one came.
@@ -48,23 +52,23 @@ def hold(folder: Path, shard: Shard, plan: str) -> Iterator[bool]:
     Raises:
         CamsbenchError: another session has the share, or follows another plan.
     """
-    with mutex(folder):
-        others = [path for path in folder.glob(".plan-*") if path.name != f".plan-{plan}"]
-        if not all(_free(path) for path in others):
-            raise CamsbenchError(
-                f"{folder} is in use by another run, of other images, blocks or shares: wait for it, or choose another "
-                "folder with output="
-            )
-        for path in others:
-            path.unlink(missing_ok=True)
-        alone = _free(folder / f".plan-{plan}")
-        together = _taken(folder / f".plan-{plan}", fcntl.LOCK_SH)
-        own = _taken(folder / f".shard-{shard.number}-of-{shard.of}", fcntl.LOCK_EX)
     with ExitStack() as held:
-        for lock in (together, own):
-            if lock is not None:
-                held.enter_context(lock)
-        if together is None or own is None:
+        with mutex(folder):
+            others = [path for path in folder.glob(".plan-*") if path.name != f".plan-{plan}"]
+            if not all(_is_free(path) for path in others):
+                raise CamsbenchError(
+                    f"{folder} is in use by another run, of other images, blocks or shares: wait for it, or choose "
+                    "another folder with output="
+                )
+            for path in others:
+                path.unlink(missing_ok=True)
+            alone = _is_free(folder / f".plan-{plan}")
+            locks = [
+                _try_lock(folder / f".plan-{plan}", LockFlags.SHARED),
+                _try_lock(folder / f".shard-{shard.number}-of-{shard.of}", LockFlags.EXCLUSIVE),
+            ]
+            taken = [held.enter_context(lock) for lock in locks if lock is not None]
+        if len(taken) < len(locks):
             share = "" if shard.of == 1 else f", of its share {shard}"
             raise CamsbenchError(
                 f"{folder} is in use by another run{share}: wait for it, or choose another folder with output="
@@ -74,31 +78,42 @@ def hold(folder: Path, shard: Shard, plan: str) -> Iterator[bool]:
 
 @contextmanager
 def mutex(folder: Path) -> Iterator[None]:
-    """A moment alone among the sessions of a folder: what several of them write is written here."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """A moment alone among the sessions of a folder: what several of them write is written here.
+
+    Raises:
+        CamsbenchError: the file system has no locks.
+    """
+    with (folder / ".lock").open("a") as lock:
+        try:
+            portalocker.lock(lock, LockFlags.EXCLUSIVE)
+        except portalocker.LockException as error:
+            raise CamsbenchError(
+                f"{folder}: its file system has no locks ({error}), which keep two runs out of one folder; choose "
+                "another folder with output="
+            ) from error
         yield
 
 
 def in_use(folder: Path) -> list[str]:
     """The shares of a run that some session works on now, such as ``3/8``."""
     with mutex(folder):
-        locks = [path for path in sorted(folder.glob(".shard-*-of-*")) if not _free(path)]
+        locks = [path for path in sorted(folder.glob(".shard-*-of-*")) if not _is_free(path)]
     return [path.name.removeprefix(".shard-").replace("-of-", "/") for path in locks]
 
 
-def _taken(path: Path, kind: int) -> IO[str] | None:
-    lock = path.open("w")
+def _try_lock(path: Path, kind: LockFlags) -> IO[str] | None:
+    """The locked file, whose closing ends the lock; None where another session's lock is in the way."""
+    file = path.open("a")
     try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+        portalocker.lock(file, kind | LockFlags.NON_BLOCKING)
+    except portalocker.LockException:
+        file.close()
         return None
-    return lock
+    return file
 
 
-def _free(path: Path) -> bool:
-    lock = _taken(path, fcntl.LOCK_EX)
+def _is_free(path: Path) -> bool:
+    lock = _try_lock(path, LockFlags.EXCLUSIVE)
     if lock is not None:
         lock.close()
     return lock is not None

@@ -59,7 +59,7 @@ def as_it_comes(function: str, *given: Any) -> Iterator[Callable[[], float]]:
     """Seconds of the work that ``MODULE.FUNCTION`` of ``benching`` makes of ``given``, as its users have it.
 
     In a process where the allocator returns freed memory, as it does unless somebody tells it not to (camsbench's
-    command line does; see ``camsbench.run.allocator``).
+    command line does; see ``camsbench.core.process``).
     """
     start = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from benching.elsewhere import serve; serve()"
     command = [sys.executable, "-c", start, function, json.dumps(given)]

@@ -8,8 +8,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from camsbench.core.process import pause_threads
 from camsbench.models.backends.exported import Graph
-from camsbench.models.backends.threads import rest
 
 
 def compile_graph(path: Path, dtype: torch.dtype = torch.float32) -> Graph:
@@ -21,7 +21,7 @@ def compile_graph(path: Path, dtype: torch.dtype = torch.float32) -> Graph:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def graph(x: Tensor) -> Tensor:
-        rest()
+        pause_threads()
         return torch.from_numpy(session.run(["y"], {"x": x.contiguous().numpy()})[0])  # x is read and y kept: no copy
 
     return graph

@@ -10,9 +10,9 @@ import openvino
 import torch
 from torch import Tensor
 
+from camsbench.core.process import pause_threads
 from camsbench.errors import CamsbenchError
 from camsbench.models.backends.exported import Graph
-from camsbench.models.backends.threads import rest
 
 LARGEST = 8  # images a request: more of them fall out of the processor's caches
 LIGHT = 32 * 2**20  # bytes of a network that a cache holds, so that each image may read all of it
@@ -53,7 +53,7 @@ class OpenVINOGraph:
 
     def __call__(self, x: Tensor) -> Tensor:
         source = x.contiguous().numpy()
-        rest()
+        pause_threads()
         if len(source) == 1:
             self._one.infer([source], share_inputs=True)
             return torch.from_numpy(self._one.get_output_tensor().data.copy())  # the request's own memory: it is reused

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from importlib import import_module
 from typing import Protocol
 
 from camsbench.config.job import Job
-from camsbench.config.runtime import CREWS
 from camsbench.run.account import Closing
-from camsbench.run.executors.pool import conduct
 from camsbench.run.progress import Progress
 from camsbench.run.work import Block
-from camsbench.run.worker import AHEAD, Done, Worker
+from camsbench.run.worker import BLOCKS_AHEAD, BlockResult, Worker
 from camsbench.store.maps import MapFolder
 
-ME = 0
-
-
-class Inline:
-    """The plain loop, in the order of the blocks."""
-
-    def __init__(self, job: Job, maps: MapFolder) -> None:
-        self.closings: list[Closing] = []
-        self._job = job
-        self._maps = maps
-
-    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[Done, None, None]:
-        """As ``Executor.run``."""
-        if not blocks:
-            return
-        worker = Worker(self._job, self._maps)
-        try:
-            progress.begin()
-            for i, block in enumerate(blocks):
-                progress.given(ME, block)
-                done = worker.work(block, blocks[i + 1 : i + 1 + AHEAD], lambda rows: progress.tick(ME, rows))
-                yield done
-                progress.finished(ME, done)
-            progress.end()
-            self.closings = [worker.close()]
-        finally:
-            worker.drop()
+THIS_PROCESS = 0  # its number among the workers
 
 
 class Executor(Protocol):
@@ -49,7 +20,7 @@ class Executor(Protocol):
 
     closings: list[Closing]
 
-    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[Done, None, None]:
+    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[BlockResult, None, None]:
         """Each block when it is done.
 
         Raises:
@@ -58,31 +29,42 @@ class Executor(Protocol):
         ...
 
 
-class Crewed:
-    """Several workers side by side: see ``camsbench.run.executors.pool``."""
+class InlineExecutor:
+    """The plain loop in this process, in the order of the blocks."""
 
     def __init__(self, job: Job, maps: MapFolder) -> None:
         self.closings: list[Closing] = []
         self._job = job
         self._maps = maps
 
-    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[Done, None, None]:
+    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[BlockResult, None, None]:
         """As ``Executor.run``."""
         if not blocks:
             return
-        options = self._job.runtime.executor
-        crew = getattr(import_module(f"camsbench.run.executors.{options.name}"), CREWS[options.name])(
-            self._job, self._maps
-        )
+        worker = Worker(self._job, self._maps)
         try:
-            yield from conduct(crew, blocks, options.retries, self._job.split, progress)
-            progress.end()
-            self.closings = crew.close()
+            progress.start_clock()
+            for i, block in enumerate(blocks):
+                progress.begin_block(THIS_PROCESS, block)
+                ahead = blocks[i + 1 : i + 1 + BLOCKS_AHEAD]
+                result = worker.do_block(block, ahead, lambda rows: progress.add_rows(THIS_PROCESS, rows))
+                yield result
+                progress.finish_block(THIS_PROCESS, result)
+            progress.stop_clock()
+            self.closings = [worker.close()]
         finally:
-            crew.stop()
+            worker.abort()
 
 
-def executor(job: Job, maps: MapFolder) -> Executor:
+def choose_executor(job: Job, maps: MapFolder) -> Executor:
     """What ``runtime/executor`` asks for; one process on this machine is this one."""
     options = job.runtime.executor
-    return Inline(job, maps) if options.name == "local" and options.processes == 1 else Crewed(job, maps)
+    if options.name == "ray":
+        from camsbench.run.executors.ray import RayPool
+
+        return RayPool(job)
+    if options.processes == 1:
+        return InlineExecutor(job, maps)
+    from camsbench.run.executors.local import LocalPool
+
+    return LocalPool(job)

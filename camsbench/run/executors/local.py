@@ -1,113 +1,147 @@
-"""Processes on this machine: one a CUDA device, or several that share the processor."""
+"""Processes on this machine, one a CUDA device or several that share the processor: both ends of their sockets."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Any
 
 import torch
 
 from camsbench.config.job import Job
-from camsbench.run.account import Closing
-from camsbench.run.executors.pool import Event, Lost
-from camsbench.run.executors.remote import Errand
+from camsbench.errors import CamsbenchError
+from camsbench.run.executors.messages import (
+    Event,
+    LogForwarder,
+    LogLine,
+    RowsDone,
+    RunDescription,
+    RunRefused,
+    WorkerLost,
+    WorkerReady,
+)
+from camsbench.run.executors.pool import WorkerPool
 from camsbench.run.work import Block
-from camsbench.store.maps import MapFolder
 
-CLOSING = 300.0  # seconds that the last measurements may take
+SERVE = "from camsbench.run.executors.local import serve; serve()"
 
 
-class LocalCrew:
-    """As ``camsbench.run.executors.pool.Crew``. The workers end when this process does, however it ends."""
+class LocalPool(WorkerPool):
+    """The workers end when this process does, however it ends."""
 
-    def __init__(self, job: Job, maps: MapFolder) -> None:
-        options = job.runtime.executor
-        self.size = options.processes or 1
-        self._errand = Errand.of(job)
-        self._devices = _devices(job.runtime.device, options.named_device)
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._run = RunDescription.of(job)
+        self._devices = _devices(job.runtime.device, job.runtime.executor.named_device)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._connections: dict[int, Connection] = {}
         self._numbers = count()
 
-    def hire(self) -> None:
-        """Start a process."""
+    def open(self) -> int:
+        return self._job.runtime.executor.processes or 1
+
+    def start_worker(self) -> None:
         worker = next(self._numbers)
         ours, theirs = socket.socketpair()
-        device = self._devices[worker % len(self._devices)]
         with theirs:
             self._processes[worker] = subprocess.Popen(
-                [sys.executable, "-m", "camsbench.run.executors.process", str(theirs.fileno())],
+                [sys.executable, "-c", SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **self._errand.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, **self._run.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is answered here
             )
         self._connections[worker] = Connection(ours.detach())
-        with suppress(OSError):  # a worker that is gone is found when it is listened to
-            self._connections[worker].send((self._errand, device))
+        self._send(worker, (self._run, self._devices[worker % len(self._devices)]))
 
-    def give(self, worker: int, block: Block, ahead: Sequence[Block]) -> None:
-        """Let a worker do a block."""
-        with suppress(OSError):
-            self._connections[worker].send((block, ahead))
+    def send_block(self, worker: int, block: Block, ahead: Sequence[Block]) -> None:
+        self._send(worker, (block, ahead))
 
     def events(self, seconds: float) -> list[tuple[int, Event]]:
-        """What workers say."""
         found: list[tuple[int, Event]] = []
-        for worker, connection in self._saying(seconds):
-            try:
-                found.append((worker, connection.recv()))
-            except (EOFError, OSError):
-                found.append((worker, Lost(self._farewell(worker))))
+        speaking = wait(list(self._connections.values()), seconds)
+        for worker, connection in list(self._connections.items()):
+            if connection in speaking:
+                try:
+                    found.append((worker, connection.recv()))
+                except (EOFError, OSError):
+                    found.append((worker, WorkerLost(self._forget(worker))))
         return found
 
-    def close(self) -> list[Closing]:
-        """Ask all that are there for their account."""
-        closings = []
-        for connection in self._connections.values():
-            with suppress(OSError):
-                connection.send(None)
-        until = time.monotonic() + CLOSING
-        while self._connections and time.monotonic() < until:
-            for worker, connection in self._saying(until - time.monotonic()):
-                try:
-                    said = connection.recv()
-                except (EOFError, OSError):
-                    self._farewell(worker)
-                    continue
-                if isinstance(said, Closing):
-                    closings.append(said)
-                    self._farewell(worker)
-        return closings
+    def ask_closings(self) -> set[int]:
+        for worker in self._connections:
+            self._send(worker, None)
+        return set(self._connections)
 
-    def stop(self) -> None:
-        """Kill all that are left."""
+    def kill_workers(self) -> None:
         for worker in list(self._connections):
             self._processes[worker].kill()
-            self._farewell(worker)
+            self._forget(worker)
 
-    def _saying(self, seconds: float) -> Iterator[tuple[int, Connection]]:
-        said = wait(list(self._connections.values()), max(0.0, seconds))
-        yield from [(worker, each) for worker, each in self._connections.items() if each in said]
+    def _send(self, worker: int, message: object) -> None:
+        with suppress(OSError):  # a worker that is gone is found when it is listened to
+            self._connections[worker].send(message)
 
-    def _farewell(self, worker: int) -> str:
+    def _forget(self, worker: int) -> str:
         """Forget a worker that ended; how it did."""
         self._connections.pop(worker).close()
         process = self._processes.pop(worker)
         code = process.wait()
         if code >= 0:
             return f"worker {worker} (process {process.pid}) ended with code {code}"
-        reason = signal.Signals(-code).name + (", as when memory runs out" if code == -signal.SIGKILL else "")
-        return f"worker {worker} (process {process.pid}) was killed ({reason})"
+        name = signal.Signals(-code).name + (", as when memory runs out" if code == -signal.SIGKILL else "")
+        return f"worker {worker} (process {process.pid}) was killed ({name})"
+
+
+class ParentConnection:
+    """The worker's end: when the process that started it ends, so does this one, in the middle of whatever it does."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self._connection = connection
+        self._lock = Lock()  # threads log, too
+        Thread(target=self._listen, daemon=True).start()
+
+    def send(self, event: Event) -> None:
+        with self._lock:
+            self._connection.send(event)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self.inbox.put(self._connection.recv())
+            except (EOFError, OSError):
+                os._exit(1)
+
+
+def serve() -> None:
+    """A worker's life, in a process of its own: build the run, do the blocks that come, say what it took."""
+    parent = ParentConnection(Connection(int(sys.argv[1])))
+    logging.basicConfig(handlers=[LogForwarder(parent.send)], force=True)
+    try:
+        run, device = parent.inbox.get()
+        worker = run.build_worker(device)
+        parent.send(WorkerReady.here(worker))
+        while (message := parent.inbox.get()) is not None:
+            parent.send(worker.do_block(*message, lambda rows: parent.send(RowsDone(rows))))
+        parent.send(worker.close())
+    except CamsbenchError as error:
+        parent.send(RunRefused(str(error)))
+    except Exception:
+        parent.send(LogLine(logging.ERROR, traceback.format_exc().strip()))
+        raise SystemExit(1) from None
 
 
 def _devices(device: torch.device, named: bool) -> list[str]:

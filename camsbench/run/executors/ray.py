@@ -7,47 +7,50 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import count
-from socket import create_connection, gethostname
+from socket import create_connection
 from typing import Any
 
 from camsbench.config.job import Job
 from camsbench.config.trust import VARIABLE
 from camsbench.errors import CamsbenchError
 from camsbench.run.account import Closing
-from camsbench.run.allocator import keep_freed_memory
-from camsbench.run.executors.pool import Event, Lost, Ready, Refused, Said
-from camsbench.run.executors.remote import Errand, Forwarding
+from camsbench.run.executors.messages import (
+    Event,
+    LogForwarder,
+    LogLine,
+    RunDescription,
+    RunRefused,
+    WorkerLost,
+    WorkerReady,
+)
+from camsbench.run.executors.pool import WorkerPool
 from camsbench.run.work import Block
-from camsbench.run.worker import Done, Worker
-from camsbench.store.maps import MapFolder
+from camsbench.run.worker import Worker
 
 log = logging.getLogger(__name__)
-
-CLOSING = 300.0  # seconds that the last measurements may take
 
 
 class Actor:
     """A worker in a Ray actor. It holds the network from its first block to its last."""
 
-    def __init__(self, errand: Errand, device: str) -> None:
-        self._errand = errand
+    def __init__(self, run: RunDescription, device: str) -> None:
+        self._run = run
         self._device = device
-        self._said: list[Said] = []
+        self._logged: list[LogLine] = []
         self._worker: Worker | None = None
 
-    def ready(self) -> Ready:
-        """Build the run."""
-        keep_freed_memory()
-        logging.basicConfig(handlers=[Forwarding(self._said.append)], force=True)
-        self._worker = self._errand.worker(self._device)
-        return Ready(f"{gethostname()}:{os.getpid()}", self._worker.job.split.weight_hash)
+    def build(self) -> WorkerReady:
+        """Build the run; not in ``__init__``, whose exceptions Ray would not give as they are."""
+        logging.basicConfig(handlers=[LogForwarder(self._logged.append)], force=True)
+        self._worker = self._run.build_worker(self._device)
+        return WorkerReady.here(self._worker)
 
-    def work(self, block: Block, ahead: Sequence[Block]) -> tuple[list[Said], Done]:
-        """Do a block; with what was logged meanwhile."""
+    def do_block(self, block: Block, ahead: Sequence[Block]) -> list[Event]:
+        """Do a block; its result, after what was logged meanwhile."""
         assert self._worker is not None
-        done = self._worker.work(block, ahead, lambda rows: None)
-        said, self._said[:] = list(self._said), []
-        return said, done
+        result = self._worker.do_block(block, ahead, lambda rows: None)
+        logged, self._logged[:] = list(self._logged), []
+        return [*logged, result]
 
     def close(self) -> Closing:
         """What the work took."""
@@ -55,104 +58,99 @@ class Actor:
         return self._worker.close()
 
 
-class RayCrew:
-    """As ``camsbench.run.executors.pool.Crew``. An actor takes ``threads`` CPUs and, with CUDA, a GPU.
+class RayPool(WorkerPool):
+    """An actor takes ``threads`` CPUs and, with CUDA, a GPU."""
 
-    Raises:
-        CamsbenchError: Ray is not installed, there is no cluster at the address, or it has no room for one actor.
-    """
-
-    def __init__(self, job: Job, maps: MapFolder) -> None:
-        self._ray = _ray()
-        options = job.runtime.executor
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._ray: Any = None
+        self._own = False  # whether Ray is started here
         self._cuda = job.runtime.device.type == "cuda"
-        self._threads = options.threads or 1
-        self._own = not self._ray.is_initialized()
-        if self._own:
-            self._connect(options.address, (options.processes or 1) * self._threads if options.processes else None)
-        room = self._room()
-        if room < 1:
-            self.stop()
-            raise CamsbenchError(
-                f"runtime/executor=ray: the cluster has no {'GPU' if self._cuda else f'{self._threads} CPUs'} for an "
-                "actor: give runtime.executor.threads fewer, or runtime.executor.address=ADDRESS of another cluster"
-            )
-        self.size = options.processes or room
-        if self.size > room:
-            log.warning("Ray has room for %d of %d actors now; the others wait", room, self.size)
-        self._errand = self._ray.put(Errand.of(job))
+        self._threads = job.runtime.executor.threads or 1
         self._actors: dict[int, Any] = {}
         self._waiting: dict[Any, int] = {}
         self._numbers = count()
 
-    def hire(self) -> None:
-        """Start an actor, when the cluster has room for it."""
-        worker = next(self._numbers)
-        environment = {
+    def open(self) -> int:
+        """Connect to the cluster.
+
+        Raises:
+            CamsbenchError: Ray is not installed, there is no cluster at the address, or it has no room for one actor.
+        """
+        options = self._job.runtime.executor
+        self._ray = _import_ray()
+        self._own = not self._ray.is_initialized()
+        if self._own:
+            self._connect(options.address, options.processes * self._threads if options.processes else None)
+        room = self._room()
+        if room < 1:
+            raise CamsbenchError(
+                f"runtime/executor=ray: the cluster has no {'GPU' if self._cuda else f'{self._threads} CPUs'} for an "
+                "actor: give runtime.executor.threads fewer, or runtime.executor.address=ADDRESS of another cluster"
+            )
+        size = options.processes or room
+        if size > room:
+            log.warning("Ray has room for %d of %d actors now; the others wait", room, size)
+        run = RunDescription.of(self._job)
+        self._environment = run.environment | {
             "OMP_NUM_THREADS": str(self._threads),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             VARIABLE: os.environ.get(VARIABLE, ""),
         }
+        self._run = self._ray.put(run)
+        return size
+
+    def start_worker(self) -> None:
+        """Start an actor, when the cluster has room for it."""
+        worker = next(self._numbers)
         actor = self._ray.remote(Actor).options(
             num_cpus=self._threads,
             num_gpus=1 if self._cuda else 0,
             max_restarts=0,
             scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": environment},
+            runtime_env={"env_vars": self._environment},
         )
-        self._actors[worker] = actor.remote(self._errand, "cuda" if self._cuda else "cpu")
-        self._waiting[self._actors[worker].ready.remote()] = worker
+        self._actors[worker] = actor.remote(self._run, "cuda" if self._cuda else "cpu")
+        self._waiting[self._actors[worker].build.remote()] = worker
 
-    def give(self, worker: int, block: Block, ahead: Sequence[Block]) -> None:
-        """Let an actor do a block."""
-        self._waiting[self._actors[worker].work.remote(block, ahead)] = worker
+    def send_block(self, worker: int, block: Block, ahead: Sequence[Block]) -> None:
+        self._waiting[self._actors[worker].do_block.remote(block, ahead)] = worker
 
     def events(self, seconds: float) -> list[tuple[int, Event]]:
-        """What actors say."""
         if not self._waiting:
             return []
         done, _ = self._ray.wait(list(self._waiting), timeout=seconds)
-        return [(worker, event) for ref in done for worker, event in self._events(ref)]
+        return [(worker, event) for ref in done for worker, event in self._events_of(ref)]
 
-    def close(self) -> list[Closing]:
-        """Ask all that are there for their account."""
-        building = set(self._waiting.values())
-        asked = [actor.close.remote() for worker, actor in self._actors.items() if worker not in building]
-        done, _ = self._ray.wait(asked, num_returns=len(asked), timeout=CLOSING) if asked else ([], [])
-        closings = []
-        for ref in done:
-            try:
-                closings.append(self._ray.get(ref))
-            except self._ray.exceptions.RayError as error:
-                log.warning("an actor gave no account: %s", _first_line(error))
-        return closings
+    def ask_closings(self) -> set[int]:
+        ready = set(self._actors) - set(self._waiting.values())
+        self._waiting |= {self._actors[worker].close.remote(): worker for worker in ready}
+        return ready
 
-    def stop(self) -> None:
+    def kill_workers(self) -> None:
         """Kill all actors, and Ray where it was started for them."""
-        for actor in getattr(self, "_actors", {}).values():
+        for actor in self._actors.values():
             self._ray.kill(actor)
         if self._own:
             self._ray.shutdown()
 
-    def _events(self, ref: Any) -> list[tuple[int, Event]]:
+    def _events_of(self, ref: Any) -> list[tuple[int, Event]]:
         worker = self._waiting.pop(ref)
         try:
-            found = self._ray.get(ref)
+            answer = self._ray.get(ref)
         except CamsbenchError as error:  # Ray gives what an actor raised as both its own and the actor's exception
             cause = getattr(error, "cause", error)
-            return [(worker, Refused(str(cause)))]
+            return [(worker, RunRefused(str(cause)))]
         except self._ray.exceptions.RayError as error:
             self._ray.kill(self._actors.pop(worker))
-            return [(worker, Lost(f"worker {worker} was lost ({_first_line(error)})"))]
-        if isinstance(found, Ready):
-            return [(worker, found)]
-        said, done = found
-        return [*((worker, each) for each in said), (worker, done)]
+            return [(worker, WorkerLost(f"worker {worker} was lost ({_first_line(error)})"))]
+        events = answer if isinstance(answer, list) else [answer]
+        return [(worker, event) for event in events]
 
     def _connect(self, address: str | None, cpus: int | None) -> None:
         local: dict[str, Any] = {} if address else {"num_cpus": cpus, "include_dashboard": False}
         try:
-            _knock(address)
+            _check_address(address)
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
         except (OSError, ValueError, RuntimeError) as error:
             raise CamsbenchError(
@@ -165,7 +163,7 @@ class RayCrew:
         return int(has.get("GPU", 0)) if self._cuda else int(has.get("CPU", 0)) // self._threads
 
 
-def _ray() -> Any:
+def _import_ray() -> Any:
     try:
         import ray
         import ray.exceptions
@@ -176,8 +174,8 @@ def _ray() -> Any:
     return ray
 
 
-def _knock(address: str | None) -> None:
-    """Whether anybody listens there: Ray itself would ask for minutes."""
+def _check_address(address: str | None) -> None:
+    """Raise an error where nobody listens: Ray itself would ask for minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if colon:
         create_connection((host.strip("[]"), int(port)), timeout=5).close()
