@@ -23,12 +23,13 @@ def run(job: Job, folder: RunFolder) -> Account:
     workers = executor(job, maps)
     spent: list[Spent] = []
     boxes = dropped = 0
+    names = [column.name for column in job.columns]
     with (
         Progress(folder.path, runtime.shard, todo, job.split.name, runtime.heartbeat) as progress,
         closing(workers.run(todo, progress)) as finished,
     ):
         for done in finished:
-            folder.write_part(done.rows, job.columns, done.curves, done.block)
+            folder.write_part(done.rows, names, done.curves, done.block)
             for task, place, grey in done.maps:
                 maps.save(task, job.records[place], grey)
             spent.append(done.spent)
