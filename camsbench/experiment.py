@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import session, tables
 from camsbench.config.compose import with_controls
 from camsbench.config.suggest import composed
+from camsbench.core.columns import distinct
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 from camsbench.report import figures, page, papertable
@@ -94,8 +95,9 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
     if cfg.report.html:
         _write_page(cfg, done, top)
     errors = sum(outcome.errors for outcome in done)
-    summary = tables.summarise(rows)
-    return Outcome(top, cfg, rows, summary, report, errors, failed=sum(map(len, failed.values())))
+    declared = distinct(column for outcome in done for column in outcome.columns)
+    summary = tables.summarise(rows, declared)
+    return Outcome(top, cfg, rows, summary, report, errors, failed=sum(map(len, failed.values())), columns=declared)
 
 
 def _write_page(cfg: DictConfig, done: Sequence[Outcome], top: Path) -> None:

@@ -27,6 +27,7 @@ from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
 from camsbench.core import scoring
+from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, explain
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer, Forward, Split
@@ -124,7 +125,7 @@ def test_adcc_and_its_parts_equal_the_authors(lite0: TorchSplit, images: Tensor,
     subjects = [seen(GradCAM(), lite0, images[i : i + 1], None, POPPI) for i in range(2)]
     theirs = [adcc_of_poppi(subject, lite0) for subject in subjects]
     for metric in (Drop(), Coherency(), Complexity(), ADCC()):
-        (name,) = metric.columns
+        (name,) = (column.name for column in columns_of(metric))
         mine = torch.cat([metric(subject)[name] for subject in subjects])
         expected = torch.tensor([row[name] for row in theirs])
         parity.metric_agrees(name, "ADCC (authors' arithmetic)", lite0.name, mine, expected)
@@ -189,7 +190,7 @@ def test_curves_equal_rise_s_causal_metric(lite0: TorchSplit, images: Tensor, pa
         (Insertion(8, substrate="rise_blur"), blur, x),
         (Deletion(8), x, zero),
     ):
-        (name,) = metric.columns
+        (name,) = (column.name for column in columns_of(metric))
         scores = rise_loop(x, start, finish, order, 224 * 28, score)
         made = metric(subject)
         theirs = torch.from_numpy(scores)[None]
@@ -246,7 +247,7 @@ def test_the_byun_protocol_equals_the_author_s_script(lite0: TorchSplit, images:
     subject = seen(ReciproCAM(), lite0, images[:1], [6], SaliencyRule(**cfg.protocol.saliency))
     theirs = byun_loop(subject, lite0)
     for metric in measures(cfg).values():
-        (name,) = metric.columns
+        (name,) = (column.name for column in columns_of(metric))
         parity.metric_agrees(
             name, "ReciproCAM's author's loop", lite0.name, metric(subject)[name], torch.tensor([theirs[name]])
         )
@@ -259,7 +260,7 @@ def test_drop_and_increase_equal_torchcam(lite0: TorchSplit, images: Tensor, par
         peer.update(images[:3].clone().requires_grad_(), subject.forward.target.tolist())
     theirs = peer.summary()
     for metric, key in ((Drop(), "avg_drop"), (Increase(), "conf_increase")):
-        (name,) = metric.columns
+        (name,) = (column.name for column in columns_of(metric))
         mine = metric(subject)[name].mean()
         why = "means of three images, up to 1e-7 added to Y" if name == "drop" else "means of three images"
         parity.metric_agrees(name, "torchcam", lite0.name, mine, torch.tensor(theirs[key]), atol=1e-4, why=why)
@@ -272,7 +273,7 @@ def test_insertion_and_deletion_equal_torchcam(lite0: TorchSplit, images: Tensor
         peer.update(images[:2].clone().requires_grad_(), subject.forward.target.tolist())
     theirs = peer.summary()
     for metric in (Insertion(8), Deletion(8)):
-        (name,) = metric.columns
+        (name,) = (column.name for column in columns_of(metric))
         mine = metric(subject)[name].mean()
         parity.metric_agrees(
             name, "torchcam", lite0.name, mine, torch.tensor(theirs[f"{name}_auc"]), why="both from zeros"

@@ -24,6 +24,7 @@ from torch import Tensor
 from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
 from camsbench.core import scoring
+from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, Metric, explain, measure
 from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import MicroBatch
@@ -277,7 +278,9 @@ def test_same_row_for_any_batch_and_micro_batch(
 @pytest.mark.parametrize("place", range(len(REDUCED)))
 def test_columns_are_those_that_are_named_and_finite(place: int, together: dict[int, dict[str, Tensor]]) -> None:
     made = together[place]
-    assert {name for name, values in made.items() if values.ndim == 1} == set(REDUCED[place].columns)
+    assert {name for name, values in made.items() if values.ndim == 1} == {
+        column.name for column in columns_of(REDUCED[place])
+    }
     assert all(values.shape[0] == 3 and values.isfinite().all() for values in made.values())
 
 

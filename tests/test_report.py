@@ -19,12 +19,13 @@ from scipy import stats
 
 from camsbench import CamsbenchError, experiment, tables
 from camsbench.config.compose import compose_config
+from camsbench.core.columns import Column
 from camsbench.report import page
 from camsbench.report.__main__ import main
 from camsbench.report.page.agreement import agreements
 from camsbench.report.page.bands import POINTS, curves
 from camsbench.report.page.chosen import chosen
-from camsbench.report.page.columns import Column, of_images, of_lines
+from camsbench.report.page.columns import of_images, of_lines
 from camsbench.report.page.lines import Entry, entries
 from camsbench.report.page.packed import Packer
 from camsbench.report.page.pictures import said
@@ -38,8 +39,8 @@ OPTIONS = [
     *("metric=[drop,insertion,coherency,complexity,adcc,pointing]", "report.html=true"),
 ]
 DROP, INSERTION = (
-    Column("drop", "Drop", "lower", source="drop"),
-    Column("insertion", "Ins", "higher", source="insertion"),
+    Column("drop", "lower", title="Drop"),
+    Column("insertion", "higher", title="Ins"),
 )
 
 

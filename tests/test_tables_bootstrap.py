@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from camsbench.metrics.adcc import harmonic
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Interval
 from camsbench.tables.published import Cell
@@ -43,10 +44,10 @@ def test_class_mean_weighs_classes_and_not_images() -> None:
 
 def test_adcc_is_the_harmonic_mean_of_the_means() -> None:
     drop, coherency, complexity = np.array([0.0, 0.5]), np.array([1.0, 0.5]), np.array([0.5, 0.5])
-    adcc = bootstrap.adcc(drop, coherency, complexity)
+    adcc = bootstrap.of_means((drop, coherency, complexity), harmonic)
     # means 0.25, 0.75, 0.5: 3/(4/3 + 2 + 4/3); the second image alone: 3/(2 + 2 + 2); all lost: 0
     assert adcc(np.array([[1.0, 1], [0, 2]])) == pytest.approx([3 / (14 / 3), 0.5])
-    assert bootstrap.adcc(np.ones(2), coherency, complexity)(np.ones((1, 2))) == [0]
+    assert bootstrap.of_means((np.ones(2), coherency, complexity), harmonic)(np.ones((1, 2))) == [0]
 
 
 def test_ratio_and_rate_of_times() -> None:
@@ -120,8 +121,8 @@ def test_the_common_product_of_means_is_the_plain_loop() -> None:
     statistics = [
         bootstrap.mean(drop),
         bootstrap.mean(sparse),
-        bootstrap.scaled(bootstrap.adcc(drop, coherency, complexity), 100),
-        bootstrap.difference(bootstrap.mean(drop), bootstrap.adcc(coherency, drop, complexity)),
+        bootstrap.scaled(bootstrap.of_means((drop, coherency, complexity), harmonic), 100),
+        bootstrap.difference(bootstrap.mean(drop), bootstrap.of_means((coherency, drop, complexity), harmonic)),
         bootstrap.median(drop),
     ]
     drawn = bootstrap.replicates(statistics, 30, seed=5, resamples=40)

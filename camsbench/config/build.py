@@ -15,6 +15,7 @@ from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.paths import CONF as CONF
 from camsbench.config.runtime import Runtime, prepare
 from camsbench.config.trust import check_targets
+from camsbench.core.columns import all_columns
 from camsbench.core.explained import Metric
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
@@ -102,8 +103,10 @@ def explainers(cfg: DictConfig) -> dict[str, Explainer]:
 
 
 def measures(cfg: DictConfig) -> dict[str, Metric]:
-    """The metrics of a configuration by name."""
-    return _instantiate_group(cfg, "metric")
+    """The metrics of a configuration by name, each with columns that tables can read."""
+    metrics = _instantiate_group(cfg, "metric")
+    all_columns(metrics)  # refuses a direction or reduction that there is not
+    return metrics
 
 
 def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[str], group: str = "method") -> None:

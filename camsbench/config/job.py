@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from camsbench.config.runtime import Runtime
+from camsbench.core.columns import Column, all_columns, distinct
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
@@ -48,14 +49,9 @@ class Job:
         return max(self.gallery, shown)
 
     @property
-    def columns(self) -> list[str]:
-        """The metrics' columns, in the order of the configuration."""
-        return list(self.better)
-
-    @property
-    def better(self) -> dict[str, str]:
-        """For each column of the metrics the direction that is better."""
-        return {column: way for metric in self.metrics.values() for column, way in metric.columns.items()}
+    def columns(self) -> list[Column]:
+        """What the metrics declare of their columns, in the order of the configuration."""
+        return distinct(all_columns(self.metrics))
 
     @property
     def published_top1(self) -> float | None:

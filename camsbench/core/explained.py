@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core import scoring
+from camsbench.core.columns import Column
 from camsbench.core.saliency import SaliencyRule, normalise, size_of
 from camsbench.core.types import Explainer, Forward, Split
 
@@ -106,13 +107,13 @@ class Explained:
 class Metric(Protocol):
     """A measure of an explanation, per image and never averaged.
 
-    ``columns`` maps each column that it gives to the direction that is better (``"higher"`` or ``"lower"``). Calling
-    it gives those columns, each a float tensor [B] with NaN where it is not defined for an image, and, where it has
-    them, curves: float tensors [B,n] under names of their own.
+    ``columns`` declares the columns that it gives (or maps their names to the direction that is better, ``"higher"``
+    or ``"lower"``). Calling it gives those columns, each a float tensor [B] with NaN where it is not defined for an
+    image, and, where it has them, curves: float tensors [B,n] under names of their own.
     """
 
     @property
-    def columns(self) -> Mapping[str, str]: ...
+    def columns(self) -> Sequence[Column] | Mapping[str, str]: ...
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]: ...
 

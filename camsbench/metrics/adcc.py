@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from camsbench.core.columns import Column, OfMeans
 from camsbench.core.explained import RESOLUTIONS, SPACES, Explained
 from camsbench.errors import check_choices
 from camsbench.metrics.drop import Drop
@@ -27,6 +27,11 @@ def harmonic(drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
     return torch.where((terms <= 0).any(0), 0, 3 / (1 / terms).sum(0))
 
 
+AS_PRINTED = OfMeans(
+    ("drop", "coherency", "complexity"), harmonic, words="harmonic mean of the means, as papers print it"
+)
+
+
 @dataclass(frozen=True)
 class Coherency:
     """Coherency (Poppi et al. 2021, Eq. 6-7): explaining the explanation gives it again. In [0,1].
@@ -41,7 +46,7 @@ class Coherency:
 
     resolution: str = "image"
     space: str = "normalised"
-    columns: ClassVar[Mapping[str, str]] = {"coherency": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("coherency", "higher", percent=True, title="Coher"),)
 
     def __post_init__(self) -> None:
         check_choices(self, resolution=RESOLUTIONS, space=SPACES)
@@ -62,7 +67,7 @@ class Complexity:
     """
 
     resolution: str = "image"
-    columns: ClassVar[Mapping[str, str]] = {"complexity": "lower"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("complexity", "lower", percent=True, title="Compl"),)
 
     def __post_init__(self) -> None:
         check_choices(self, resolution=RESOLUTIONS)
@@ -80,7 +85,9 @@ class ADCC(Drop):
     """
 
     resolution: str = "image"
-    columns: ClassVar[Mapping[str, str]] = {"adcc": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("adcc", "higher", reduce=(AS_PRINTED, "mean"), percent=True, title="ADCC"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

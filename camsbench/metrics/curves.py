@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 from camsbench.core.saliency import size_of
 from camsbench.core.scoring import score_inputs
@@ -125,7 +125,7 @@ class Curve:
 class Insertion(Curve):
     """Insertion (Petsiuk et al. 2018, section 4.2): area under the curve while the salient pixels come. In [0,1]."""
 
-    columns: ClassVar[Mapping[str, str]] = {"insertion": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("insertion", "higher", percent=True, title="Ins"),)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         return self.measure(explained, "insertion")
@@ -135,7 +135,7 @@ class Insertion(Curve):
 class Deletion(Curve):
     """Deletion (Petsiuk et al. 2018, section 4.2): area under the curve while the salient pixels go. In [0,1]."""
 
-    columns: ClassVar[Mapping[str, str]] = {"deletion": "lower"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("deletion", "lower", percent=True, title="Del"),)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         return self.measure(explained, "deletion")

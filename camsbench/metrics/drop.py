@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from camsbench.core.columns import Column
 from camsbench.core.explained import KINDS, SPACES, Explained
 from camsbench.errors import check_choices
 
@@ -44,7 +44,7 @@ class Drop(Masked):
     """
 
     formula: str = "relative"
-    columns: ClassVar[Mapping[str, str]] = {"drop": "lower"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("drop", "lower", percent=True, title="Drop"),)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,7 +62,7 @@ class Drop(Masked):
 class Increase(Masked):
     """Increase in Confidence (Chattopadhay et al. 2018, section 4.1): 1 where O > Y, else 0."""
 
-    columns: ClassVar[Mapping[str, str]] = {"increase": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("increase", "higher", percent=True, title="Inc"),)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         return {"increase": (self.after(explained) > explained.forward.probability).float()}

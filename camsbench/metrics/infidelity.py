@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 from camsbench.core.noise import branch, drawn, normal_at
 from camsbench.core.saliency import size_of
@@ -56,7 +57,7 @@ class Infidelity:
     sigma: float = 0.2
     scale: bool = True
     probability: bool = True
-    columns: ClassVar[Mapping[str, str]] = {"infidelity": "lower"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("infidelity", "lower"),)
 
     def __post_init__(self) -> None:
         check_choices(self, perturbation=PERTURBATIONS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core.boxes import inside
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 from camsbench.errors import CamsbenchError
 
@@ -43,14 +43,16 @@ class Pointing:
 
     The peak is the saliency's greatest value, the first in raster order; so a constant map points at the upper left
     corner (its row says degenerate). NaN for images without a box, or whose boxes the crop cut off. The accuracy over
-    images is the mean; for the mean of the classes' own accuracies see ``camsbench.tables.summary``.
+    images is the mean; beside it tables give the mean of the classes' own accuracies.
 
     Raises:
         CamsbenchError: nobody gave boxes.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
-    columns: ClassVar[Mapping[str, str]] = {"pointing": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("pointing", "higher", reduce=("mean", "class_mean"), percent=True, title="Point"),
+    )
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         mask = object_mask(explained)
@@ -80,8 +82,9 @@ class PointingWithin:
             )
 
     @property
-    def columns(self) -> Mapping[str, str]:
-        return {f"pointing_{self.tolerance}px": "higher"}
+    def columns(self) -> tuple[Column, ...]:
+        name, title = f"pointing_{self.tolerance}px", f"Point{self.tolerance}"
+        return (Column(name, "higher", reduce=("mean", "class_mean"), percent=True, title=title),)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         mask = object_mask(explained)
@@ -91,7 +94,7 @@ class PointingWithin:
         columns = (torch.arange(width, device=mask.device) - place % width) ** 2  # [B,W]
         near = rows[:, :, None] + columns[:, None] < self.tolerance**2
         hit = (mask & near).flatten(1).any(1)
-        return {name: _where_known(hit, mask) for name in self.columns}
+        return {column.name: _where_known(hit, mask) for column in self.columns}
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class EnergyPointing:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
-    columns: ClassVar[Mapping[str, str]] = {"energy_pointing": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("energy_pointing", "higher", percent=True, title="EnergyPoint"),)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         mask = object_mask(explained)

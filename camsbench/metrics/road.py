@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 from camsbench.core.noise import branch, normal_at
 from camsbench.core.scoring import score_inputs
@@ -44,7 +45,11 @@ class ROAD:
     percentiles: Sequence[float] = (10, 20, 30, 40, 50, 60, 70, 80, 90)
     noise: float = 0.01
     ties: str = "rank"
-    columns: ClassVar[Mapping[str, str]] = {"road": "higher", "road_morf": "lower", "road_lerf": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("road", "higher"),
+        Column("road_morf", "lower"),
+        Column("road_lerf", "higher"),
+    )
 
     def __post_init__(self) -> None:
         if not self.percentiles or not all(0 < p < 100 for p in self.percentiles):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core import scoring
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 from camsbench.core.saliency import size_of
 from camsbench.metrics._similarity import SIMILARITIES, Seen, similarities
@@ -86,7 +87,7 @@ class CascadingRandomisation(Randomisation):
     """Cascading randomisation (Adebayo et al. 2018, section 3.1): all layers from the logits down to one."""
 
     order: ClassVar[str] = "cascading"
-    columns: ClassVar[Mapping[str, str]] = {f"sanity_cascading_{name}": "lower" for name in SIMILARITIES}
+    columns: ClassVar[tuple[Column, ...]] = tuple(Column(f"sanity_cascading_{name}", "lower") for name in SIMILARITIES)
 
 
 @dataclass(frozen=True)
@@ -94,4 +95,6 @@ class IndependentRandomisation(Randomisation):
     """Independent randomisation (Adebayo et al. 2018, section 3.2): one layer at a time, all others as trained."""
 
     order: ClassVar[str] = "independent"
-    columns: ClassVar[Mapping[str, str]] = {f"sanity_independent_{name}": "lower" for name in SIMILARITIES}
+    columns: ClassVar[tuple[Column, ...]] = tuple(
+        Column(f"sanity_independent_{name}", "lower") for name in SIMILARITIES
+    )

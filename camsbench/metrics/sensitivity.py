@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core import scoring
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 from camsbench.core.noise import branch, drawn
 from camsbench.core.saliency import size_of
@@ -35,7 +35,7 @@ class MaxSensitivity:
 
     n: int = 10
     radius: float = 0.02
-    columns: ClassVar[Mapping[str, str]] = {"max_sensitivity": "lower"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("max_sensitivity", "lower"),)
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or self.n < 1:

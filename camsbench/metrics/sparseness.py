@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 
 
@@ -20,7 +20,7 @@ class Sparseness:
     saliency is all zero. Quantus' ``Sparseness`` adds 1e-7 to each pixel of the map divided by its maximum.
     """
 
-    columns: ClassVar[Mapping[str, str]] = {"sparseness": "higher"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("sparseness", "higher"),)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         ordered = explained.saliency.double().abs().flatten(1).sort(1).values  # [B,d]
@@ -37,7 +37,7 @@ class Entropy:
     Quantus calls it ``Complexity`` and adds 1e-12 inside the logarithm. (``complexity`` here is that of ADCC.)
     """
 
-    columns: ClassVar[Mapping[str, str]] = {"entropy": "lower"}
+    columns: ClassVar[tuple[Column, ...]] = (Column("entropy", "lower"),)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         share = explained.saliency.double().abs().flatten(1)

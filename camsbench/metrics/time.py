@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,9 +10,12 @@ import torch
 from torch import Tensor
 
 from camsbench.core import scoring
+from camsbench.core.columns import Column
 from camsbench.core.explained import Explained, synchronise
 from camsbench.core.saliency import size_of
 from camsbench.core.types import Forward
+
+NOTE = "Time: median seconds of one image, with exact short cuts (time) and without (time_plain)."
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Time:
 
     repeats: int = 3
     warmup: int = 1
-    columns: ClassVar[Mapping[str, str]] = {"time": "lower", "time_plain": "lower"}
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("time", "lower", reduce="median", seconds=True, note=NOTE),
+        Column("time_plain", "lower", reduce="median", seconds=True, note=NOTE),
+    )
 
     def __post_init__(self) -> None:
         for option, least in (("repeats", 1), ("warmup", 0)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 
 from camsbench import tables
 from camsbench.config.job import Job
+from camsbench.core.columns import Column
 from camsbench.report.figures import gallery
 from camsbench.report.heading import heading
 from camsbench.run.account import Account
@@ -18,6 +20,7 @@ from camsbench.run.work import select_tasks
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
+from camsbench.tables.columns import summary_columns
 from camsbench.tables.pairs import pairs
 from camsbench.tables.spread import spread_markdown, spread_of
 
@@ -35,6 +38,7 @@ class Outcome:
     spread: pd.DataFrame | None = None  # over several draws
     failed: int = 0  # runs that could not be done
     pairs: pd.DataFrame | None = None  # of each two methods, where there are two
+    columns: Sequence[Column] = ()  # what the metrics declare
 
 
 def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
@@ -43,17 +47,17 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     rows = rows[rows["image_id"].isin({record.image_id for record in job.records})]  # an earlier session had others
     order = {name: i for i, name in enumerate(job.methods)}
     rows = rows.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
-    summary = tables.summarise(rows)
+    summary = tables.summarise(rows, job.columns)
     folder.write_text("summary.csv", summary.to_csv(index=False))
     errors = int(rows["error"].notna().sum())
-    parts = [heading(job.config, rows), tables.markdown(summary, job.better), *_remarks(job, rows, summary, errors)]
+    parts = [heading(job.config, rows), tables.markdown(summary, job.columns), *_remarks(job, rows, summary, errors)]
     text = "\n\n".join(parts) + "\n"
     if account.images:
         text += f"\n{account.sentence()}\n"
-    if (moved := spread_of(job.config, rows)) is not None:
+    if (moved := spread_of(job.config, rows, job.columns)) is not None:
         folder.write_text("spread.csv", moved.to_csv(index=False))
         text += f"\n{spread_markdown(moved)}\n"
-    between = pairs(rows, seed=job.seed) if len(job.methods) > 1 else None
+    between = pairs(rows, seed=job.seed, declared=job.columns) if len(job.methods) > 1 else None
     if between is not None:
         folder.write_text("pairs.csv", between.to_csv(index=False))
     folder.write_text("summary.md", text)
@@ -63,7 +67,7 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
         path = folder.path / "gallery.png"
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
         gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
-    return Outcome(folder.path, job.config, rows, summary, text, errors, moved, pairs=between)
+    return Outcome(folder.path, job.config, rows, summary, text, errors, moved, pairs=between, columns=job.columns)
 
 
 def _steps(steps: int | None) -> str:
@@ -78,11 +82,10 @@ def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -
         if name in metric
     ]
     remarks = ["Means over images, the papers' metrics in percent."]
-    if "adcc" in summary:
-        remarks[0] += " ADCC: harmonic mean of the means, as papers print it."
-    if "time" in summary:
-        remarks[0] += " Time: median seconds of one image, with exact short cuts (time) and without (time_plain)."
-    undefined = rows[rows["error"].isna()][job.columns].isna().groupby(rows["method"]).sum().max()
+    reduced = [column.remark for column in summary_columns(rows.columns, job.columns)]
+    remarks[0] += "".join(f" {remark}" for remark in dict.fromkeys(reduced) if remark)
+    names = [column.name for column in job.columns]
+    undefined = rows[rows["error"].isna()][names].isna().groupby(rows["method"]).sum().max()
     for column, images in undefined[undefined > 0].items():
         remarks.append(f"{column} is not defined for {images} of the images (such as one without a box).")
     if settings:

@@ -23,12 +23,13 @@ def run(job: Job, folder: RunFolder) -> Account:
     executor = choose_executor(job, maps)
     spent: list[Spent] = []
     boxes = dropped = 0
+    names = [column.name for column in job.columns]
     with (
         Progress(folder.path, runtime.shard, blocks, job.split.name, runtime.heartbeat) as progress,
         closing(executor.run(blocks, progress)) as results,
     ):
         for result in results:
-            folder.write_part(result.rows, job.columns, result.curves, result.block)
+            folder.write_part(result.rows, names, result.curves, result.block)
             for task, place, grey in result.maps:
                 maps.save(task, job.records[place], grey)
             spent.append(result.spent)

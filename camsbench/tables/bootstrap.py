@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-
-from camsbench.metrics.adcc import harmonic
+from torch import Tensor
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -44,7 +43,7 @@ def resampled(n: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class OfMeans:
+class FunctionOfMeans:
     """A statistic that is a function ``of`` the means [R] of some ``columns`` [n]; NaN: that image weighs nothing.
 
     Said so, and not as any function of weights, the means of all statistics of a table are one product of matrices.
@@ -62,7 +61,7 @@ def replicates(statistics: Sequence[Statistic], n: int, seed: int, resamples: in
     places: dict[int, int] = {}  # of the distinct columns of all statistics
     columns: list[Array] = []
     for statistic in statistics:
-        for column in statistic.columns if isinstance(statistic, OfMeans) else ():
+        for column in statistic.columns if isinstance(statistic, FunctionOfMeans) else ():
             if places.setdefault(id(column), len(columns)) == len(columns):
                 columns.append(column)
     drawn = []
@@ -73,7 +72,7 @@ def replicates(statistics: Sequence[Statistic], n: int, seed: int, resamples: in
 
 
 def _value(statistic: Statistic, weights: Array, means: Array, places: Mapping[int, int]) -> Array:
-    if isinstance(statistic, OfMeans):
+    if isinstance(statistic, FunctionOfMeans):
         return statistic.of(*(means[places[id(column)]] for column in statistic.columns))
     return statistic(weights)
 
@@ -113,7 +112,7 @@ def percentile(value: float, drawn: Array, level: float = LEVEL) -> Interval:
 
 def mean(values: Array) -> Statistic:
     """Mean of ``values`` [n]; NaN: that image has none, and weighs nothing."""
-    return OfMeans((values,), lambda means: means)
+    return FunctionOfMeans((values,), lambda means: means)
 
 
 def median(values: Array) -> Statistic:
@@ -149,9 +148,13 @@ def class_mean(values: Array, labels: NDArray[np.int64]) -> Statistic:
     return at
 
 
-def adcc(drop: Array, coherency: Array, complexity: Array) -> Statistic:
-    """Harmonic mean of the means (Poppi et al. 2021, Eq. 9, as papers print it), its parts [n] resampled together."""
-    return OfMeans((drop, coherency, complexity), _harmonic)
+def of_means(columns: Sequence[Array], function: Callable[..., Tensor]) -> Statistic:
+    """A ``function`` of tensors [R] of the means of several columns [n], which are resampled together."""
+
+    def of(*means: Array) -> Array:
+        return function(*(torch.from_numpy(np.ascontiguousarray(mean)) for mean in means)).numpy()
+
+    return FunctionOfMeans(tuple(columns), of)
 
 
 def ratio(values: Array, reference: Array) -> Statistic:
@@ -169,21 +172,17 @@ def rate(values: Array) -> Statistic:
 
 def scaled(statistic: Statistic, factor: float) -> Statistic:
     """The statistic in another unit."""
-    if isinstance(statistic, OfMeans):
-        return OfMeans(statistic.columns, lambda *means: factor * statistic.of(*means))
+    if isinstance(statistic, FunctionOfMeans):
+        return FunctionOfMeans(statistic.columns, lambda *means: factor * statistic.of(*means))
     return lambda weights: factor * statistic(weights)
 
 
 def difference(a: Statistic, b: Statistic) -> Statistic:
     """a − b, of the same images."""
-    if isinstance(a, OfMeans) and isinstance(b, OfMeans):
+    if isinstance(a, FunctionOfMeans) and isinstance(b, FunctionOfMeans):
         split = len(a.columns)
-        return OfMeans(a.columns + b.columns, lambda *means: a.of(*means[:split]) - b.of(*means[split:]))
+        return FunctionOfMeans(a.columns + b.columns, lambda *means: a.of(*means[:split]) - b.of(*means[split:]))
     return lambda weights: a(weights) - b(weights)
-
-
-def _harmonic(*means: Array) -> Array:
-    return harmonic(*(torch.from_numpy(np.ascontiguousarray(mean)) for mean in means)).numpy()
 
 
 def _divide(a: Array, b: Array) -> Array:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from camsbench.core.columns import OfMeans, Reduction
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Statistic
 
-ADCC_PARTS = ("drop", "coherency", "complexity")
 LINE = ["method", "protocol", "layer"]
 
 
@@ -86,11 +86,6 @@ def _class_mean(sample: Sample, line: Line, column: str, reference: Line | None)
     return Measured(bootstrap.class_mean(values, sample.labels), _count(values))
 
 
-def _adcc(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
-    parts = [sample.values(line, part) for part in ADCC_PARTS]
-    return Measured(bootstrap.adcc(*parts), _count(*parts))
-
-
 def _ratio(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
     if reference is None or reference == line:
         return Measured(bootstrap.mean(np.full(len(sample.images), np.nan)), 0)  # of itself it says nothing
@@ -104,9 +99,24 @@ STATISTICS: dict[str, Callable[[Sample, Line, str, Line | None], Measured]] = {
     "median": _median,
     "rate": _rate,
     "class_mean": _class_mean,
-    "adcc": _adcc,
     "ratio": _ratio,
 }
+
+
+def measure(sample: Sample, line: Line, column: str, reduction: Reduction, reference: Line | None = None) -> Measured:
+    """A column of a line, reduced.
+
+    Args:
+        sample: the images.
+        line: whose values.
+        column: of the rows.
+        reduction: a name of ``STATISTICS``, or a function of several columns' means.
+        reference: the line that ratios divide by.
+    """
+    if isinstance(reduction, OfMeans):
+        parts = [sample.values(line, part) for part in reduction.columns]
+        return Measured(bootstrap.of_means(parts, reduction.function), _count(*parts))
+    return STATISTICS[reduction](sample, line, column, reference)
 
 
 def _count(*columns: Array) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -13,19 +13,21 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camsbench.store.schema import HEAD, TAIL
+from camsbench.core.columns import Column
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Interval, Statistic
+from camsbench.tables.compared import Compared, compared_column, compared_columns
 from camsbench.tables.grid import grid
-from camsbench.tables.measure import ADCC_PARTS, Line, Sample
+from camsbench.tables.measure import Line, Sample
 from camsbench.tables.render import NONE, interval
 
 FAMILY = ["model", "protocol", "layer", "column"]
 SURE, POWER = 1.959964, 0.841621  # normal quantiles of a two-sided 95 % test and of 80 % power
-ADCC = "adcc"  # of the means, as papers print it; an image's own is adcc_mean, as in the summary
 
 
-def pairs(rows: pd.DataFrame, columns: Sequence[str] | None = None, seed: int = 0) -> pd.DataFrame:
+def pairs(
+    rows: pd.DataFrame, columns: Sequence[str] | None = None, seed: int = 0, declared: Iterable[Column] = ()
+) -> pd.DataFrame:
     """Every pair of methods of a model, protocol and layer, on the images that both have.
 
     Columns: model, protocol, layer, column; ``a`` and ``b`` (a has the larger mean), their means, ``difference``
@@ -33,29 +35,28 @@ def pairs(rows: pd.DataFrame, columns: Sequence[str] | None = None, seed: int = 
     ``neighbours`` (no method lies between them) and ``images_needed``. Values as in the rows, in [0,1].
 
     ``p``: Wilcoxon's signed-rank test of the paired differences; where these have one size only (0/1 columns) the
-    exact sign test, which is McNemar's. ADCC of the means has no image of its own: twice the share of resamples on the
-    other side of 0. ``p_holm`` is corrected (Holm 1979) over the pairs of a model, protocol, layer and column.
+    exact sign test, which is McNemar's. A function of means, such as ADCC as papers print it, has no value of an image:
+    twice the share of resamples on the other side of 0. ``p_holm`` is corrected (Holm 1979) over the pairs of a model,
+    protocol, layer and column.
 
     Args:
         rows: rows of one or several run folders; rows with an error are left out.
-        columns: which columns; None takes all metrics, and ADCC of the means where its parts are there.
+        columns: which columns, named as in the summary; None takes all metrics, each by the mean of its images (however
+            a summary reduces it), and functions of means, such as ADCC, where their columns are there.
         seed: seed of the bootstrap.
+        declared: what the run's metrics declare, before the defaults of camsbench's own.
     """
     made: list[dict[str, Any]] = []
+    known = list(declared)
     for (model, protocol, layer), chosen in rows.groupby(["model", "protocol", "layer"], sort=False):
         sample = Sample.of(chosen)
-        for column, family in _families(sample, columns if columns is not None else _columns(chosen), seed):
+        compared = compared_columns(chosen, known) if columns is None else [compared_column(c, known) for c in columns]
+        for column, family in _families(sample, compared, seed):
             for entry, p in zip(family, holm([entry["p"] for entry in family]), strict=True):
                 head = {"model": model, "protocol": protocol, "layer": layer, "column": column}
                 made.append({**head, **entry, "p_holm": p})
     names = [*FAMILY, "a", "b", "mean_a", "mean_b", "difference", "low", "high", "n", "p", "p_holm", "neighbours"]
     return pd.DataFrame(made, columns=[*names, "images_needed"])
-
-
-def _columns(rows: pd.DataFrame) -> list[str]:
-    metrics = [c for c in rows.columns if c not in HEAD and c not in TAIL and rows[c].notna().any()]
-    metrics = ["adcc_mean" if column == ADCC else column for column in metrics]
-    return metrics + ([ADCC] if set(ADCC_PARTS) <= set(metrics) else [])
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class _Contrast:
     differences: Array | None  # [n] image by image; None where there is no such thing
 
 
-def _families(sample: Sample, columns: Sequence[str], seed: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _families(sample: Sample, columns: Sequence[Compared], seed: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Each column with its pairs; all of them see the same resamples."""
     contrasts = {
         column: [c for a, b in combinations(sample.rows, 2) if (c := _contrast(sample, column, a, b)).n]
@@ -82,11 +83,11 @@ def _families(sample: Sample, columns: Sequence[str], seed: int) -> Iterator[tup
         return
     drawn = iter(bootstrap.replicates(statistics, len(sample.images), seed).T)
     for column, family in contrasts.items():
-        yield column, list(_family(sample, column, family, drawn))
+        yield column.name, list(_family(sample, column, family, drawn))
 
 
 def _family(
-    sample: Sample, column: str, contrasts: Sequence[_Contrast], resamples: Iterator[Array]
+    sample: Sample, column: Compared, contrasts: Sequence[_Contrast], resamples: Iterator[Array]
 ) -> Iterator[dict[str, Any]]:
     order = _order(sample, column)
     for contrast, drawn in zip(contrasts, resamples, strict=False):  # the next column's follow
@@ -107,31 +108,28 @@ def _family(
         }
 
 
-def _contrast(sample: Sample, column: str, a: Line, b: Line) -> _Contrast:
+def _contrast(sample: Sample, column: Compared, a: Line, b: Line) -> _Contrast:
     """a and b, the one with the larger mean first."""
-    names = ADCC_PARTS if column == ADCC else ("adcc" if column == "adcc_mean" else column,)
-    values = {line: [sample.values(line, name) for name in names] for line in (a, b)}
+    values = {line: [sample.values(line, name) for name in column.sources] for line in (a, b)}
     both = np.logical_and.reduce([np.isfinite(v) for line in (a, b) for v in values[line]])
     values = {line: [np.where(both, v, np.nan) for v in values[line]] for line in (a, b)}
-    of = {line: bootstrap.adcc(*values[line]) if column == ADCC else bootstrap.mean(values[line][0]) for line in (a, b)}
+    of = {line: column.statistic(values[line]) for line in (a, b)}
     means = {line: float(of[line](np.ones((1, len(both))))[0]) for line in (a, b)}
     if means[b] > means[a]:
         a, b = b, a
     n = int(both.sum())
-    if column == ADCC:
+    if column.function:
         return _Contrast(a, b, means[a], means[b], n, bootstrap.difference(of[a], of[b]), None)
     differences = values[a][0] - values[b][0]
     return _Contrast(a, b, means[a], means[b], n, bootstrap.mean(differences), differences[both])
 
 
-def _order(sample: Sample, column: str) -> dict[Line, int]:
+def _order(sample: Sample, column: Compared) -> dict[Line, int]:
     """The place of each line by its mean over its own images."""
     once = np.ones((1, len(sample.images)))
 
     def of(line: Line) -> float:
-        if column == ADCC:
-            return float(bootstrap.adcc(*(sample.values(line, part) for part in ADCC_PARTS))(once)[0])
-        return float(bootstrap.mean(sample.values(line, "adcc" if column == "adcc_mean" else column))(once)[0])
+        return float(column.statistic([sample.values(line, name) for name in column.sources])(once)[0])
 
     means = {line: of(line) for line in sample.rows}
     known = [line for line in means if not math.isnan(means[line])]

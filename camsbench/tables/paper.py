@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from camsbench.core.columns import Column
 from camsbench.errors import CamsbenchError
 from camsbench.tables import bootstrap, latex, render
 from camsbench.tables.audit import impossible
 from camsbench.tables.bootstrap import Interval
-from camsbench.tables.measure import STATISTICS, Line, Measured, Sample
-from camsbench.tables.published import Column, Published
+from camsbench.tables.columns import first_reduction
+from camsbench.tables.measure import Line, Measured, Sample, measure
+from camsbench.tables.published import PaperColumn, Published
 from camsbench.tables.spec import Spec
 from camsbench.tables.verdict import judge
 
@@ -47,24 +49,28 @@ class Comparison:
         return latex.latex(self.table, self.long)
 
 
-def compare(spec: Mapping[str, Any] | Spec, rows: pd.DataFrame, seed: int = 0) -> Comparison:
+def compare(
+    spec: Mapping[str, Any] | Spec, rows: pd.DataFrame, seed: int = 0, columns: Iterable[Column] = ()
+) -> Comparison:
     """Set rows beside a published table.
 
     Args:
         spec: the ``table`` of an experiment (``camsbench.tables.spec.Spec``).
         rows: rows of one or several run folders, concatenated; rows with an error are counted and left out.
         seed: seed of the bootstrap.
+        columns: what the metrics of the runs declare, before the defaults of camsbench's own.
 
     Raises:
         CamsbenchError: an option of the spec is wrong, or rows of several networks stand against a table of one.
     """
     chosen = spec if isinstance(spec, Spec) else Spec.of(spec)
     table = chosen.layout()
+    declared = list(columns)
     kept = [chosen.counts(method, protocol) for method, protocol in zip(rows["method"], rows["protocol"], strict=True)]
     rows = rows.loc[np.array(kept, dtype=bool)]
     records: list[dict[str, Any]] = []
     for block in _blocks(chosen, table, rows):
-        records += _block(chosen, table, block, rows[rows["model"] == block.model], seed)
+        records += _block(chosen, table, block, rows[rows["model"] == block.model], seed, declared)
     return Comparison(table, pd.DataFrame(records))
 
 
@@ -117,23 +123,28 @@ def _beside(spec: Spec, sample: Sample, label: str) -> list[Line]:
     return [line for name in spec.methods.get(label, ()) for line in sample.rows if line.method == name]
 
 
-def _block(spec: Spec, table: Published, block: _Block, rows: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
+def _block(
+    spec: Spec, table: Published, block: _Block, rows: pd.DataFrame, seed: int, declared: Sequence[Column]
+) -> Iterator[dict[str, Any]]:
     """The records of one network: all its statistics come of the same resamples of its images."""
     sample = Sample.of(rows)
     reference = next(iter(_beside(spec, sample, table.reference)), None)
     pairs = _pairs(spec, table, sample, block.published)
     cells = [(pair, column) for pair in pairs for column in table.columns]
-    measured = [_measure(sample, pair, column, reference) for pair, column in cells]
+    measured = [_measure(sample, pair, column, reference, declared) for pair, column in cells]
     drawn = iter(bootstrap.intervals([m.statistic for m in measured if m], len(sample.images), seed))
     for (pair, column), m in zip(cells, measured, strict=True):
         interval = next(drawn) if m else None
         yield _record(spec, table, block, sample, pair, column, interval, m.n if m else 0)
 
 
-def _measure(sample: Sample, pair: _Pair, column: Column, reference: Line | None) -> Measured | None:
+def _measure(
+    sample: Sample, pair: _Pair, column: PaperColumn, reference: Line | None, declared: Sequence[Column]
+) -> Measured | None:
     if pair.line is None or not sample.images:
         return None
-    made = STATISTICS[column.statistic](sample, pair.line, column.source, reference)
+    reduction = column.statistic or first_reduction(column.source, declared)
+    made = measure(sample, pair.line, column.source, reduction, reference)
     return Measured(bootstrap.scaled(made.statistic, column.scale), made.n)
 
 
@@ -143,7 +154,7 @@ def _record(
     block: _Block,
     sample: Sample,
     pair: _Pair,
-    column: Column,
+    column: PaperColumn,
     interval: Interval | None,
     n: int,
 ) -> dict[str, Any]:

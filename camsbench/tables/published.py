@@ -35,7 +35,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class PaperColumn:
     """A published column, and which statistic of which measured column stands beside it.
 
     ``scale`` turns the statistic into the printed unit: 100 for percent, 1000 for milliseconds, 5500 for the seconds
@@ -46,7 +46,7 @@ class Column:
     title: str
     better: str
     scale: float = 1.0
-    statistic: str = "mean"  # a name of camsbench.tables.measure.STATISTICS
+    statistic: str = ""  # a name of camsbench.tables.measure.STATISTICS; empty: as the metric reduces its column
     measured: str = ""  # column of the rows; empty: ``name``
     machine: bool = False
 
@@ -62,7 +62,7 @@ class Published:
     name: str
     title: str
     keys: Keys
-    columns: tuple[Column, ...]
+    columns: tuple[PaperColumn, ...]
     note: str = ""
     reference: str = ""  # the method that ratios divide by
     cells: Mapping[tuple[Keys, str], Cell] = field(default_factory=dict)
@@ -93,8 +93,8 @@ class Published:
 
 
 _PERCENT = 100.0
-_DROP = Column("drop", "Drop", "lower", _PERCENT)
-_INCREASE = Column("increase", "Inc", "higher", _PERCENT)
+_DROP = PaperColumn("drop", "Drop", "lower", _PERCENT)
+_INCREASE = PaperColumn("increase", "Inc", "higher", _PERCENT)
 _LAYOUTS = (
     Published(
         "reciprocam_table1",
@@ -103,11 +103,11 @@ _LAYOUTS = (
         (
             _DROP,
             _INCREASE,
-            Column("deletion", "Del", "lower", _PERCENT),
-            Column("insertion", "Ins", "higher", _PERCENT),
-            Column("coherency", "Coher", "higher", _PERCENT),
-            Column("complexity", "Compl", "lower", _PERCENT),
-            Column("adcc", "ADCC", "higher", _PERCENT, "adcc"),
+            PaperColumn("deletion", "Del", "lower", _PERCENT),
+            PaperColumn("insertion", "Ins", "higher", _PERCENT),
+            PaperColumn("coherency", "Coher", "higher", _PERCENT),
+            PaperColumn("complexity", "Compl", "lower", _PERCENT),
+            PaperColumn("adcc", "ADCC", "higher", _PERCENT),
         ),
         note="All columns in percent. ADCC is the harmonic mean of the means, as the paper prints it.",
     ),
@@ -116,9 +116,9 @@ _LAYOUTS = (
         "ReciproCAM (Byun and Lee 2024), Table 2",
         ("method",),
         (
-            Column("time_ms", "Time (ms)", "lower", 1000.0, "median", "time", machine=True),
-            Column("fps", "FPS", "higher", 1.0, "rate", "time", machine=True),
-            Column("ratio", "Ratio", "lower", 1.0, "ratio", "time"),
+            PaperColumn("time_ms", "Time (ms)", "lower", 1000.0, measured="time", machine=True),
+            PaperColumn("fps", "FPS", "higher", 1.0, "rate", "time", machine=True),
+            PaperColumn("ratio", "Ratio", "lower", 1.0, "ratio", "time"),
         ),
         note="Measured: the median time of one image; FPS is one over it; Ratio is to ReciproCAM's on the same images. "
         "The paper: the mean of 1000 images of ResNet-50 on an RTX 3090.",
@@ -131,8 +131,8 @@ _LAYOUTS = (
         (
             _DROP,
             _INCREASE,
-            Column("insertion", "Insertion", "higher"),
-            Column("deletion", "Deletion", "lower"),
+            PaperColumn("insertion", "Insertion", "higher"),
+            PaperColumn("deletion", "Deletion", "lower"),
         ),
         note="Drop and Inc in percent (the paper: 500 images), Insertion and Deletion as fractions (5500 images).",
     ),
@@ -141,8 +141,8 @@ _LAYOUTS = (
         "Abs-CAM (Zeng et al. 2022), Table 3",
         ("method",),
         (
-            Column("pointing_accuracy", "Accuracy", "higher", measured="pointing"),
-            Column("time_s", "Time (s)", "lower", 5500.0, "median", "time", machine=True),
+            PaperColumn("pointing_accuracy", "Accuracy", "higher", measured="pointing"),
+            PaperColumn("time_s", "Time (s)", "lower", 5500.0, measured="time", machine=True),
         ),
         note="Accuracy: hits over images (the paper: 300 images). Measured time: 5500 × the median time of one image.",
     ),

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from camsbench.tables.grid import grid
-from camsbench.tables.published import Column, Published
+from camsbench.tables.published import PaperColumn, Published
 from camsbench.tables.verdict import AGREES, DIFFERS, IMPOSSIBLE, INCOMPARABLE, MARKS, UNMEASURED
 
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -76,7 +76,7 @@ def interval(low: float, high: float, decimals: int) -> str:
     return NONE if math.isnan(low) else f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
-def title(column: Column) -> str:
+def title(column: PaperColumn) -> str:
     """A column's head, with the arrow towards better."""
     return f"{column.title} {ARROWS[column.better]}"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from camsbench.errors import CamsbenchError
 from camsbench.tables.measure import STATISTICS
-from camsbench.tables.published import Column, Published, load
+from camsbench.tables.published import PaperColumn, Published, load
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Spec:
             reference method is what ratios divide by.
         protocols: method of the rows -> the protocol (name, or name@version), or several, that count; a method that
             is not named counts under every protocol that the rows hold.
-        columns: published column -> measured column, or ``{column: NAME, statistic: mean | class_mean | ...}``.
+        columns: published column -> measured column, or ``{column: NAME, statistic: mean | class_mean | ...}``; without
+            a statistic as the table has it, or else as the metric reduces its column.
         incomparable: why nothing is comparable (another network, other images), or null.
         same_machine: true: absolute times are compared too, because the paper's machine ran them.
     """
@@ -65,7 +66,7 @@ class Spec:
         table = load(self.published)
         return replace(table, columns=tuple(self._pointed(column) for column in table.columns))
 
-    def _pointed(self, column: Column) -> Column:
+    def _pointed(self, column: PaperColumn) -> PaperColumn:
         chosen = self.columns.get(column.name)
         if chosen is None:
             return column
@@ -73,7 +74,8 @@ class Spec:
         for key in options:
             _known(f"table.columns.{column.name}", key, ["column", "statistic"])
         statistic = options.get("statistic", column.statistic)
-        _known(f"table.columns.{column.name}.statistic", statistic, list(STATISTICS))
+        if statistic:
+            _known(f"table.columns.{column.name}.statistic", statistic, list(STATISTICS))
         return replace(column, measured=options.get("column", column.source), statistic=statistic)
 
     def counts(self, method: str, protocol: str) -> bool:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from omegaconf import DictConfig, ListConfig
 
-from camsbench import tables
+from camsbench.core.columns import Column
 from camsbench.data import draws as frozen
 from camsbench.errors import CamsbenchError
 from camsbench.tables.grid import grid
+from camsbench.tables.summary import summarise
 
 
-def spread(rows: pd.DataFrame, draws: Sequence[int], n: int) -> pd.DataFrame:
+def spread(rows: pd.DataFrame, draws: Sequence[int], n: int, columns: Iterable[Column] = ()) -> pd.DataFrame:
     """How far a table of ``n`` images moves from draw to draw, one line a method and column.
 
     Args:
         rows: rows of a run with ``data.draw=[...]`` (any number of models, layers, methods and protocols).
         draws: the draws to compare, at least two.
         n: images of each draw, its first ones.
+        columns: what the run's metrics declare, before the defaults of camsbench's own.
 
     Returns:
         ``model``, ``protocol``, ``method`` (and ``layer``, where there are several), ``column``, then over the draws
-        ``min``, ``median``, ``max`` and ``sd`` (of a sample, not of a population) of what ``tables.summarise`` gives:
-        means over images, in the columns' own units.
+        ``min``, ``median``, ``max`` and ``sd`` (of a sample, not of a population) of what ``tables.summarise`` gives,
+        in the columns' own units.
 
     Raises:
         CamsbenchError: fewer than two draws, or rows that lack images of a draw.
     """
     if len(set(draws)) < 2:
         raise CamsbenchError(f"draws={list(draws)}: a spread needs at least two different draws")
-    lines = []
+    declared, lines = list(columns), []
     for (model, protocol), part in rows.groupby(["model", "protocol"], sort=False):
         for draw in draws:
-            summary = tables.summarise(_of_draw(part, draw, n))
+            summary = summarise(_of_draw(part, draw, n), declared)
             keys = [key for key in ("method", "layer") if key in summary]
             values = summary.drop(columns=["n", "n_error", "n_degenerate"])
             lines.append(values.melt(id_vars=keys, var_name="column").assign(model=str(model), protocol=str(protocol)))
@@ -43,13 +45,13 @@ def spread(rows: pd.DataFrame, draws: Sequence[int], n: int) -> pd.DataFrame:
     return long.groupby(by, sort=False)["value"].agg(min="min", median="median", max="max", sd="std").reset_index()
 
 
-def spread_of(cfg: DictConfig, rows: pd.DataFrame) -> pd.DataFrame | None:
+def spread_of(cfg: DictConfig, rows: pd.DataFrame, columns: Iterable[Column] = ()) -> pd.DataFrame | None:
     """The spread of a run of several draws, over the methods that explain all its images; None for other runs."""
     draws = cfg.data.get("draw")
     if not isinstance(draws, ListConfig) or len(set(draws)) < 2:
         return None
     whole = rows[~rows["method"].isin(list(cfg.limits))]
-    return spread(whole, list(draws), cfg.data.limit or frozen.SIZE) if len(whole) else None
+    return spread(whole, list(draws), cfg.data.limit or frozen.SIZE, columns) if len(whole) else None
 
 
 def spread_markdown(moved: pd.DataFrame) -> str:

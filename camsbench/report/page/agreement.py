@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camsbench.report.page.columns import Column, defined
+from camsbench.core.columns import Column
+from camsbench.report.page.columns import present
 from camsbench.report.page.lines import PARTS, Entry
-from camsbench.tables.summary import TIMES
 
 FEWEST = 3  # methods, below which an order says nothing
 
@@ -38,7 +38,7 @@ def agreements(lines: Sequence[Entry], columns: Sequence[Column]) -> list[Agreem
     groups: dict[tuple[int, str, str, str], list[Entry]] = {}
     for line in lines:
         groups.setdefault((line.run, line.model, line.protocol, line.layer), []).append(line)
-    ranked = [column for column in columns if column.better and column.name not in {"seconds", *TIMES}]
+    ranked = [column for column in columns if column.better and not column.seconds]
     made = [_agreement(group, ranked) for group in groups.values()]
     return [agreement for agreement in made if agreement is not None]
 
@@ -47,14 +47,14 @@ def _agreement(group: Sequence[Entry], columns: Sequence[Column]) -> Agreement |
     good = {line.method: line.rows[line.rows["error"].isna()].set_index("image_id") for line in group}
     most = max(map(len, good.values()))
     good = {method: rows for method, rows in good.items() if len(rows) == most}  # the others have a limit of their own
-    columns = defined(pd.concat(list(good.values())), columns)
+    columns = present(pd.concat(list(good.values())), columns)
     if len(good) < FEWEST or len(columns) < 2:
         return None
     images = next(iter(good.values())).index
     sign = {"higher": 1.0, "lower": -1.0}
     values = {
         column.name: sign[column.better]
-        * np.stack([rows[column.source].reindex(images).to_numpy(float) for rows in good.values()], 1)
+        * np.stack([rows[column.name].reindex(images).to_numpy(float) for rows in good.values()], 1)
         for column in columns
     }  # [n,M] each, larger is better
     means = {name: np.nanmean(v, 0) if np.isfinite(v).any() else v[0] for name, v in values.items()}

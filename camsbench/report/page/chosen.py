@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from camsbench.config.job import check_count, first_images
-from camsbench.report.page.columns import Column
+from camsbench.core.columns import Column
 from camsbench.report.page.table import ImageTable
+from camsbench.tables.columns import SECONDS
 
 WORST = 24  # images: half by score, half by disagreement
 
@@ -41,7 +42,7 @@ def _mean_rank(table: ImageTable, columns: Sequence[Column]) -> np.ndarray:
     """For each image [n] its place among the others, 0 the worst and 1 the best, averaged over metrics and lines."""
     total, known = np.zeros(len(table.ids)), np.zeros(len(table.ids))
     for column in columns:
-        if column.better and column.source != "seconds":
+        if column.better and column != SECONDS:
             for line in range(len(table.lines)):
                 values = table.values(line, column) * (1 if column.better == "higher" else -1)
                 finite = np.flatnonzero(np.isfinite(values))

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from camsbench.core.columns import Column
 from camsbench.data.classes import IMAGENET, class_name
 from camsbench.report.page.bands import Curves
-from camsbench.report.page.columns import PROBABILITY, Column
+from camsbench.report.page.columns import PROBABILITY, plain
 from camsbench.report.page.packed import Packer
 from camsbench.report.page.table import ImageTable
 
@@ -46,7 +47,7 @@ def content(
     lines = []
     targets = [table.targets(i) for i in range(len(table.lines))]
     for i, line in enumerate(table.lines):
-        values = {c.name: packer.add(table.values(i, c)) for c in kept if c.source in line.rows}
+        values = {c.name: packer.add(table.values(i, c)) for c in kept if c.name in line.rows}
         lines.append(
             {
                 "label": line.label,
@@ -57,10 +58,10 @@ def content(
                 "values": values,
             }
         )
-    plain = {
+    shared = {
         "title": title,
         "lines": lines,
-        "columns": [c.plain() for c in kept],
+        "columns": [plain(c) for c in kept],
         "images": len(table.ids),
         "ids": packer.text(table.ids),
         "labels": packer.add(table.labels),
@@ -69,7 +70,7 @@ def content(
         "errors": table.errors(),
         "curves": _curves(table, curves, set(shown), packer),
     }
-    return Content(plain, packer.base64())
+    return Content(shared, packer.base64())
 
 
 def _classes(found: np.ndarray) -> dict[int, str]:

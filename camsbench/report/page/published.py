@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from camsbench.report.page.columns import declared
 from camsbench.report.page.source import Experiment
 from camsbench.report.papertable import spec_of
 from camsbench.tables import render
@@ -59,7 +60,7 @@ def paper_tables(experiments: Sequence[Experiment]) -> list[PaperTable]:
 def _table(experiment: Experiment) -> PaperTable:
     rows = pd.concat([run.rows for run in experiment.runs], ignore_index=True)
     spec, remarks = spec_of(experiment.config, rows, [run.config for run in experiment.runs])
-    comparison = compare(spec, rows, int(experiment.config.seed))
+    comparison = compare(spec, rows, int(experiment.config.seed), declared(experiment.runs))
     published, long = comparison.table, comparison.long
     shown, missing = render.shown_and_missing(published, long)
     head = [render.title(column) for column in published.columns]

@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 
 from camsbench.report.page.agreement import Agreement
-from camsbench.report.page.columns import Column
+from camsbench.report.page.columns import declared, head
 from camsbench.report.page.source import Source
 from camsbench.report.page.standings import Standing
 from camsbench.tables import pairs, render
 from camsbench.tables.audit import findings
 from camsbench.tables.audit.finding import IMPOSSIBLE, WRONG, Finding
+from camsbench.tables.columns import SummaryColumn, text_of
 from camsbench.tables.published import load
 
 
-def leaderboard(standings: Sequence[Standing], columns: Sequence[Column]) -> dict[str, Any]:
+def leaderboard(standings: Sequence[Standing], columns: Sequence[SummaryColumn]) -> dict[str, Any]:
     """Cells of the leaderboard as text and number; the best of a column is marked, among lines of the most images."""
     most = max(standing.n for standing in standings)
     best = [_best(standings, place, column, most) for place, column in enumerate(columns)]
@@ -32,8 +33,8 @@ def leaderboard(standings: Sequence[Standing], columns: Sequence[Column]) -> dic
             "cells": [
                 {
                     "value": "" if cell is None or math.isnan(cell.value) else repr(cell.value),
-                    "said": column.said(cell.value) if cell else render.NONE,
-                    "interval": f"[{column.said(cell.low)}, {column.said(cell.high)}]"
+                    "said": text_of(column.source, cell.value) if cell else render.NONE,
+                    "interval": f"[{text_of(column.source, cell.low)}, {text_of(column.source, cell.high)}]"
                     if cell and not math.isnan(cell.low)
                     else "",
                     "best": cell is not None and standing.n == most and cell.value == best[place],
@@ -45,15 +46,16 @@ def leaderboard(standings: Sequence[Standing], columns: Sequence[Column]) -> dic
     ]
     several = len({standing.n for standing in standings}) > 1
     note = "Methods with another n ran on other images: compare within the same n only." if several else ""
-    return {"columns": columns, "rows": rows, "note": note}
+    heads = [{"head": head(column), "better": column.source.better} for column in columns]
+    return {"columns": heads, "rows": rows, "note": note}
 
 
-def _best(standings: Sequence[Standing], place: int, column: Column, most: int) -> float | None:
+def _best(standings: Sequence[Standing], place: int, column: SummaryColumn, most: int) -> float | None:
     values = [s.cells[place].value for s in standings if s.n == most and s.cells[place] is not None]  # type: ignore[union-attr]
     values = [value for value in values if not math.isnan(value)]
-    if not column.better or len(set(values)) < 2:  # where all tie, none is best
+    if not column.source.better or len(set(values)) < 2:  # where all tie, none is best
         return None
-    return max(values) if column.better == "higher" else min(values)
+    return max(values) if column.source.better == "higher" else min(values)
 
 
 def agreement(found: Sequence[Agreement]) -> list[dict[str, Any]]:
@@ -89,7 +91,8 @@ def paired(runs: Sequence[Source]) -> dict[str, Any] | None:
     """Every pair of methods; None where no run, or no experiment, has two."""
     rows = pd.concat([run.rows for run in runs], ignore_index=True)
     if len(runs) > 1 and not rows.duplicated(["model", "protocol", "layer", "method", "image_id"]).any():
-        table = pairs.pairs(rows, seed=runs[0].seed)  # methods of two runs of one network as well
+        # methods of two runs of one network stand beside each other as well
+        table = pairs.pairs(rows, seed=runs[0].seed, declared=declared(runs))
     else:
         table = pd.concat([run.pairs for run in runs], ignore_index=True)
     if table.empty:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config.build import measures
 from camsbench.config.job import check_maps
+from camsbench.core.columns import Column, all_columns, distinct
 from camsbench.errors import CamsbenchError
 from camsbench.store.folder import RunFolder
 from camsbench.tables.pairs import pairs
@@ -48,15 +50,15 @@ class Source:
         found = RunFolder(path).rows() if rows is None else rows
         return cls(path, _config(path / "config.yaml"), found, environment, known_pairs, planned)
 
-    @property
-    def better(self) -> dict[str, str]:
-        """For each column of the metrics the direction that is better."""
-        return {column: way for metric in measures(self.config).values() for column, way in metric.columns.items()}
+    @cached_property
+    def columns(self) -> list[Column]:
+        """What the metrics declare of their columns, in the order of the configuration."""
+        return distinct(all_columns(measures(self.config)))
 
     @property
     def pairs(self) -> pd.DataFrame:
         """Each two methods of the run beside each other (``camsbench.tables.pairs``)."""
-        return pairs(self.rows, seed=self.seed) if self.known_pairs is None else self.known_pairs
+        return pairs(self.rows, seed=self.seed, declared=self.columns) if self.known_pairs is None else self.known_pairs
 
     @property
     def expected(self) -> int:

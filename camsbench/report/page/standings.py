@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from camsbench.report.page.columns import Column
 from camsbench.report.page.lines import Entry
 from camsbench.report.page.source import Source
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Interval
-from camsbench.tables.measure import STATISTICS, Line, Sample
+from camsbench.tables.columns import SummaryColumn
+from camsbench.tables.measure import Line, Sample, measure
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Standing:
     degenerate: int
 
 
-def standings(runs: Sequence[Source], lines: Sequence[Entry], columns: Sequence[Column]) -> list[Standing]:
+def standings(runs: Sequence[Source], lines: Sequence[Entry], columns: Sequence[SummaryColumn]) -> list[Standing]:
     """A standing for each line, in their order."""
     made: dict[int, Standing] = {}
     for place, run in enumerate(runs):
@@ -32,10 +32,10 @@ def standings(runs: Sequence[Source], lines: Sequence[Entry], columns: Sequence[
         sample = Sample.of(run.rows)
         wanted = {i: Line(lines[i].method, lines[i].protocol, lines[i].layer) for i in own}
         measured = {
-            (i, c): STATISTICS[column.statistic](sample, line, column.source, None)
+            (i, c): measure(sample, line, column.source.name, column.reduction)
             for i, line in wanted.items()
             for c, column in enumerate(columns)
-            if column.source in run.rows
+            if set(column.needs) <= set(run.rows)
         }
         known = {key: m for key, m in measured.items() if m.n}
         drawn = bootstrap.intervals([m.statistic for m in known.values()], len(sample.images), run.seed)

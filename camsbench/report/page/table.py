@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from camsbench.report.page.columns import Column
+from camsbench.core.columns import Column
 from camsbench.report.page.lines import Entry
+from camsbench.tables.columns import SECONDS
 
 ROW, DEGENERATE, ERROR = 1, 2, 4  # bits of a flag
 
@@ -37,7 +38,7 @@ class ImageTable:
 
     def values(self, line: int, column: Column) -> np.ndarray:
         """A column [n] of a line, NaN where it has none."""
-        return self._spread(line, column.source, np.nan)
+        return self._spread(line, column.name, np.nan)
 
     def targets(self, line: int) -> np.ndarray:
         """The class [n] that a line explains, -1 where it has no row."""
@@ -70,7 +71,7 @@ class ImageTable:
         """
         ranges = []
         for column in columns:
-            if not column.better or column.source == "seconds" or len(self.lines) < 2:
+            if not column.better or column == SECONDS or len(self.lines) < 2:
                 continue
             values = np.stack([self.values(i, column) for i in range(len(self.lines))], 1)
             if not np.isfinite(values).any():

@@ -21,7 +21,7 @@ from camsbench.report.page import sections
 from camsbench.report.page.agreement import agreements
 from camsbench.report.page.bands import curves
 from camsbench.report.page.chosen import chosen
-from camsbench.report.page.columns import defined, of_images, of_lines
+from camsbench.report.page.columns import of_images, of_lines, present
 from camsbench.report.page.content import content
 from camsbench.report.page.lines import Entry, entries
 from camsbench.report.page.pictures import pictures
@@ -51,7 +51,7 @@ def write(
     """
     runs = found.runs
     lines = entries(runs)
-    columns = [column for column in of_images(runs) if any(defined(line.rows, [column]) for line in lines)]
+    columns = [column for column in of_images(runs) if any(present(line.rows, [column]) for line in lines)]
     table = ImageTable.of(lines)
     shown = _pictures(runs, lines, table, chosen(table, columns, maps), finished or (lambda run: Finished.of(run.path)))
     title = _title(found)

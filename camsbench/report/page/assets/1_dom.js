@@ -26,7 +26,7 @@ function options(select, pairs) {
 function said(column, value) {
   if (!Number.isFinite(value)) return "–";
   if (column.percent) return (100 * value).toFixed(2);
-  if (["seconds", "time", "time_plain"].includes(column.name)) return value.toFixed(3);
+  if (column.seconds) return value.toFixed(3);
   return String(Number(value.toPrecision(4)));
 }
 

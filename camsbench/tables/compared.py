@@ -1,0 +1,53 @@
+"""What a paired test compares of two methods: the mean of a column's images, or a function of several means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from camsbench.core.columns import Column, OfMeans
+from camsbench.tables import bootstrap
+from camsbench.tables.bootstrap import Array, Statistic
+from camsbench.tables.columns import known_columns, metric_columns, reductions_of
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A name of a summary, and the rows' columns behind it; without a ``function`` the mean of the one column."""
+
+    name: str
+    sources: tuple[str, ...]
+    function: OfMeans | None = None
+
+    def statistic(self, values: Sequence[Array]) -> Statistic:
+        """Of the values [n] of each source."""
+        if self.function is None:
+            return bootstrap.mean(values[0])
+        return bootstrap.of_means(values, self.function.function)
+
+
+def compared_columns(rows: pd.DataFrame, declared: Sequence[Column]) -> list[Compared]:
+    """The images of each metric that has a value, in the order of the rows, then what is made of means."""
+    metrics = {c.name: c for c in metric_columns(rows.columns, declared) if rows[c.name].notna().any()}
+    images = [_images(metrics[name]) for name in rows.columns if name in metrics]
+    of_means = [one for column in known_columns(declared).values() for one in _of_means(column)]
+    return images + [one for one in of_means if metrics.keys() >= set(one.sources)]
+
+
+def compared_column(name: str, declared: Sequence[Column]) -> Compared:
+    """What a summary's ``name`` compares; for one that nobody declares the mean of the rows' column."""
+    every = [one for column in known_columns(declared).values() for one in (*_of_means(column), _images(column))]
+    return next((one for one in every if one.name == name), Compared(name, (name,)))
+
+
+def _images(column: Column) -> Compared:
+    """The mean of the images, under the name that a summary gives it; where it gives none, under the column's own."""
+    named = [one.name for one in reductions_of(column) if one.reduction == "mean"]
+    return Compared(named[0] if named else column.name, (column.name,))
+
+
+def _of_means(column: Column) -> list[Compared]:
+    every = reductions_of(column)
+    return [Compared(one.name, one.needs, one.reduction) for one in every if isinstance(one.reduction, OfMeans)]
