@@ -13,8 +13,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from camsbench.config.build import check_needs, explainers, load_splits, measures
+from camsbench.config.build import load_splits
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import check_needs, explainers, measures
 from camsbench.config.runtime import check_compile, copies_dtype, set_precision
 from camsbench.core import explained as explaining
 from camsbench.core import scoring

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 import camsbench
-from camsbench.config.build import explainers
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import explainers
 from camsbench.config.paths import CONF
 from camsbench.core import scoring
 from camsbench.core.noise import stream_seeds

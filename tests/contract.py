@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from camsbench.config.build import explainers
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import explainers
 from camsbench.config.paths import CONF
 from camsbench.core.types import Explainer
 

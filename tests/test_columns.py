@@ -19,8 +19,8 @@ from omegaconf import open_dict
 from torch import Tensor
 
 from camsbench import CamsbenchError, tables
-from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import measures
 from camsbench.core.columns import Column, OfMeans, columns_of
 from camsbench.core.explained import Explained
 from camsbench.data import draws

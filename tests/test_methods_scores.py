@@ -25,8 +25,8 @@ from torchcam import methods as torchcam
 from torchvision.transforms.v2.functional import gaussian_blur
 
 import camsbench
-from camsbench.config.build import explainers
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import explainers
 from camsbench.core import scoring
 from camsbench.core.noise import normal, normal_at, stream_seeds
 from camsbench.core.passes import MicroBatch

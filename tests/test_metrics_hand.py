@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import measures
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.saliency import SaliencyRule

@@ -24,8 +24,8 @@ from torch import Tensor
 from torchcam.methods import GradCAM as TorchCamGradCAM
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
-from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import measures
 from camsbench.core import scoring
 from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, explain

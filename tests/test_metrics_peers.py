@@ -21,8 +21,8 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import Tensor
 
-from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import measures
 from camsbench.core import scoring
 from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, Metric, explain, measure

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 import camsbench
-from camsbench.config.build import explainers, measures, saliency_rule
 from camsbench.config.compose import compose_config, with_controls
+from camsbench.config.instantiate import explainers, measures, saliency_rule
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.passes import Passes, Rehearsal, in_micro_batches

@@ -15,8 +15,9 @@ from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config.build import build, measures
+from camsbench.config.build import build
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import measures
 from camsbench.core import scoring
 from camsbench.core.boxes import Boxes, inside
 from camsbench.core.columns import columns_of

@@ -29,8 +29,8 @@ from PIL import Image
 from quick import QuickRun
 from torch import Tensor, nn
 
-from camsbench.config.build import measures
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import measures
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.preprocess import Preprocess

@@ -22,8 +22,8 @@ import pytest
 from scipy.io import savemat
 
 from camsbench import CamsbenchError
-from camsbench.config.build import images_of, measures, with_boxes
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import images_of, measures, with_boxes
 from camsbench.core.preprocess import Preprocess
 from camsbench.data import boxes, imagenet, shards, tars
 from camsbench.data.classes import validation_id, wnids

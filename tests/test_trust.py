@@ -14,8 +14,8 @@ from quick import command
 
 import camsbench
 from camsbench import CamsbenchError
-from camsbench.config.build import explainers, images_of, measures
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import explainers, images_of, measures
 from camsbench.config.trust import check_config_folders, check_targets
 
 PLUGIN = """

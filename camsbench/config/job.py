@@ -30,11 +30,27 @@ class Job:
     metrics: dict[str, Metric]
     limits: dict[str, int]
     rule: SaliencyRule
-    target: str | int
-    protocol: str  # name@version
-    seed: int
-    gallery: int
     runtime: Runtime
+
+    @property
+    def target(self) -> str | int:
+        """``predicted``, ``label`` or a class index."""
+        target: str | int = self.config.target
+        return target
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.seed)
+
+    @property
+    def protocol(self) -> str:
+        """NAME@VERSION."""
+        return f"{self.config.protocol.name}@{self.config.protocol.version}"
+
+    @property
+    def gallery(self) -> int:
+        """The first images of the run that its picture shows."""
+        return int(self.config.gallery)
 
     @property
     def split(self) -> TorchSplit | ExportedSplit:

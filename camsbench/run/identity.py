@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 
 import camsbench
-from camsbench.config.build import PLACE, SELECTION
+from camsbench.config.instantiate import PLACE, SELECTION
 from camsbench.config.job import Job
 from camsbench.config.paths import PACKAGE
 from camsbench.store.environment import follow_moves

@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image
 
 from benching.runs import of_process, repeated
-from camsbench.config.build import images_of
 from camsbench.config.compose import compose_config
+from camsbench.config.instantiate import images_of
 from camsbench.data import imagenet, tars
 from camsbench.data.classes import validation_id
 from camsbench.store.folder import RunFolder

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config.build import measures
+from camsbench.config.instantiate import measures
 from camsbench.config.job import check_maps
 from camsbench.core.columns import Column, all_columns, distinct
 from camsbench.errors import CamsbenchError

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
-from camsbench.config.build import explainers, limits_of, measures, saliency_rule
+from camsbench.config.instantiate import explainers, limits_of, measures, saliency_rule
 from camsbench.core import scoring
 from camsbench.core.explained import Metric, explain
 from camsbench.core.fusion import MeanOfLayers

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config.build import SELECTION, images_of
+from camsbench.config.instantiate import SELECTION, images_of
 from camsbench.data import draws
 from camsbench.data.classes import validation_id
 from camsbench.data.record import Record

@@ -1,0 +1,126 @@
+"""The methods, metrics, saliency rule and images that a configuration names: the only place that instantiates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
+
+from camsbench.config.paths import CONF as CONF
+from camsbench.config.trust import check_targets
+from camsbench.core.columns import all_columns
+from camsbench.core.explained import Metric
+from camsbench.core.saliency import SaliencyRule
+from camsbench.core.types import Explainer
+from camsbench.data import boxes
+from camsbench.data.checks import check_boxes
+from camsbench.data.record import Record
+from camsbench.data.selection import select
+from camsbench.errors import CamsbenchError
+from camsbench.store.environment import follow_moves
+
+SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
+PLACE = ("root", "layout", "labels", "boxes", "check")
+NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
+OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see check_boxes
+
+
+def explainers(cfg: DictConfig) -> dict[str, Explainer]:
+    """The methods of a configuration by name."""
+    return _instantiate_group(cfg, "method")
+
+
+def measures(cfg: DictConfig) -> dict[str, Metric]:
+    """The metrics of a configuration by name, each with columns that tables can read."""
+    metrics = _instantiate_group(cfg, "metric")
+    all_columns(metrics)  # refuses a direction or reduction that there is not
+    return metrics
+
+
+def saliency_rule(cfg: DictConfig) -> SaliencyRule:
+    """The protocol's way from a raw map to a saliency."""
+    try:
+        return SaliencyRule(**plain(cfg.protocol.saliency))
+    except (TypeError, ValueError) as error:
+        raise CamsbenchError(f"protocol.saliency: {error}") from error
+
+
+def limits_of(cfg: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int]:
+    """For each of ``methods`` that has one its limit of images."""
+    limits = plain(cfg.limits)
+    for name, limit in limits.items():
+        if not isinstance(limit, int) or limit < 1:
+            raise CamsbenchError(f"limits.{name}={limit}: give a number from 1 up")
+        if name not in methods and not (CONF / "method" / f"{name}.yaml").is_file():
+            raise CamsbenchError(f"limits.{name}: there is no such method in this run; it has {', '.join(methods)}")
+    return {name: limit for name, limit in limits.items() if name in methods}
+
+
+def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[str], group: str = "method") -> None:
+    """Refuse methods, or metrics, that ask more of a split than it provides.
+
+    A metric may say in ``needs`` what it asks. Fused layers (``model.fuse``) provide metrics with nothing: there is
+    no one network cut at one layer behind their map.
+    """
+    for name, one in chosen.items():
+        needs: frozenset[str] = getattr(one, "needs", frozenset()) - OF_THE_DATA
+        lacking = [NEEDS.get(need, need) for need in sorted(needs - provides)]
+        if lacking:
+            raise CamsbenchError(
+                f"{group}={name} needs {' and '.join(lacking)}, which this split does not provide: "
+                f"use runtime.backend=torch, or another {group}"
+            )
+
+
+def images_of(node: DictConfig) -> list[Record]:
+    """The images that ``data`` chooses."""
+    options = plain(node)
+    for later in ("boxes", "check"):
+        options.pop(later, None)
+    selection = {key: options.pop(key, None) for key in SELECTION}
+    check_targets("data", "data", options)
+    try:
+        source = instantiate(options)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, CamsbenchError):
+            raise error.__cause__ from None
+        raise CamsbenchError(f"data: {error.__cause__ or error}") from error
+    return select(source, **selection)
+
+
+def with_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
+    """The images with the boxes of ``data.boxes``, where a metric asks for any."""
+    asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
+    if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
+        records = boxes.with_boxes(records, node.root, node.boxes)
+    check_boxes(records, asking)
+    return records
+
+
+def plain(node: Any) -> Any:
+    """A configuration node as plain dicts and lists, interpolations resolved, names of earlier versions as of today."""
+    try:
+        return follow_moves(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
+    except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
+        raise CamsbenchError(f"{error.full_key} is not set; give {error.full_key}=VALUE") from error
+
+
+def _instantiate_group(cfg: DictConfig, group: str) -> dict[str, Any]:
+    if not cfg.get(group):
+        raise CamsbenchError(
+            f"{group}: choose at least one, such as {group}=[{'gradcam' if group == 'method' else 'drop'}]"
+        )
+    made = {}
+    for name, node in cfg[group].items():
+        settings = plain(node)
+        check_targets(group, f"{group}.{name}", settings)
+        try:
+            made[str(name)] = instantiate(settings)
+        except (InstantiationException, TypeError) as error:
+            cause = error.__cause__ or error
+            raise CamsbenchError(f"{group}.{name}: {cause}") from error
+    return made
