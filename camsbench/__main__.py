@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from camsbench.config import help
-from camsbench.config.compose import quoted
+from camsbench.config.compose import quote_paths
 from camsbench.config.paths import CONF
 from camsbench.config.trust import check_config_folders
 from camsbench.errors import CamsbenchError
@@ -66,7 +66,7 @@ def main() -> None:
         return
     codes.clear()
     signal.signal(signal.SIGTERM, _stopped)
-    sys.argv[1:] = quoted(sys.argv[1:])
+    sys.argv[1:] = quote_paths(sys.argv[1:])
     try:
         check_config_folders(sys.argv[1:])
     except CamsbenchError as error:
@@ -76,9 +76,9 @@ def main() -> None:
         _job()
     except SystemExit as end:
         if end.code == 1 and not codes:  # Hydra could not compose it
-            from camsbench.config.suggest import nearest
+            from camsbench.config.suggest import suggest_nearest
 
-            for sentence in nearest(sys.argv[1:]):
+            for sentence in suggest_nearest(sys.argv[1:]):
                 print(f"camsbench: {sentence}", file=sys.stderr)
         raise
     sys.exit(1 if 1 in codes else max(codes, default=0))

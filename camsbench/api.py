@@ -15,11 +15,11 @@ from torch import Tensor
 
 from camsbench.config.build import load_splits
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import check_needs, explainers, measures
+from camsbench.config.instantiate import check_needs, make_methods, make_metrics
 from camsbench.config.runtime import check_compile, copies_dtype, set_precision
 from camsbench.core import explained as explaining
 from camsbench.core import scoring
-from camsbench.core.boxes import checked
+from camsbench.core.boxes import clip_boxes
 from camsbench.core.explained import Explained, Metric
 from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import PassOptions
@@ -94,13 +94,13 @@ def load_model(
     if spec["name"] == "???":
         raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
     chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
-    place = backends.place(backend, device)
+    place = backends.choose_place(backend, device)
     dtype, compiles = copies_dtype(precision, backend, place), check_compile(compile, backend, place)
     options = PassOptions(fold=fold, repack=repack, copies_dtype=dtype, compile=compiles)
     set_precision(precision)
     with torch.inference_mode(mode=False):
         cuts = load_splits({**spec, **chosen}, {}, options, device=place, seed=seed, micro_batch=micro_batch)[:1]
-        return backends.on(backend, cuts, Path(cache).expanduser() if cache else None)[0]
+        return backends.move_to(backend, cuts, Path(cache).expanduser() if cache else None)[0]
 
 
 def explain(
@@ -180,7 +180,7 @@ def _explained(
         raise CamsbenchError(f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,3,H,W]")
     if ids is not None and len(ids) != len(x):
         raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
-    known = () if boxes is None else checked(boxes, len(x), *size_of(x))
+    known = () if boxes is None else clip_boxes(boxes, len(x), *size_of(x))
     explainer = _method(method) if isinstance(method, str) else method
     check_needs({str(method): explainer}, split.provides)
     rule = _rule(protocol)
@@ -225,12 +225,12 @@ def _rule(protocol: str) -> SaliencyRule:
 
 @lru_cache
 def _method(name: str) -> Explainer:
-    return _one("method", name, explainers(_compose(f"method={name}")))
+    return _one("method", name, make_methods(_compose(f"method={name}")))
 
 
 @lru_cache
 def _metric(name: str, protocol: str) -> Metric:
-    return _one("metric", name, measures(_compose(f"metric={name}", f"protocol={protocol}")))
+    return _one("metric", name, make_metrics(_compose(f"metric={name}", f"protocol={protocol}")))
 
 
 def _one(group: str, name: str, made: dict[str, Any]) -> Any:

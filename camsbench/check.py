@@ -11,14 +11,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from camsbench.config.build import networks
+from camsbench.config.build import cut_networks
 from camsbench.config.job import published_top1
-from camsbench.config.runtime import prepare
-from camsbench.config.suggest import composed
+from camsbench.config.runtime import check_runtime
+from camsbench.config.suggest import compose_or_suggest
 from camsbench.data import imagenet
 from camsbench.data.checks import agreement, check_labels
 from camsbench.data.classes import class_name
-from camsbench.data.layouts import LAYOUTS, Found
+from camsbench.data.layouts import LAYOUTS, FoundImages
 from camsbench.errors import CamsbenchError
 
 ROWS = 5
@@ -38,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         found = imagenet.find(args.path, args.layout, args.labels)
-        print(described(found), flush=True)
+        print(describe(found), flush=True)
         if args.images < 1:
             return 0
         given = [f"model={args.model}", *([f"model.weights='{args.weights}'"] if args.weights else [])]
-        cfg = composed(given)
-        split = networks(cfg, prepare(cfg.runtime))[0]
+        cfg = compose_or_suggest(given)
+        split = cut_networks(cfg, check_runtime(cfg.runtime))[0]
         check_labels(found.records, split.num_classes, split.name)
         judged = agreement(split, found.records, args.images, published_top1(cfg))
     except CamsbenchError as error:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if judged.wrong else 0
 
 
-def described(found: Found) -> str:
+def describe(found: FoundImages) -> str:
     """Layout, counts and the first rows."""
     classes = Counter(record.label for record in found.records)
     least, most = min(classes.values()), max(classes.values())

@@ -12,8 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench import session, tables
-from camsbench.config.compose import with_controls
-from camsbench.config.suggest import composed
+from camsbench.config.compose import add_controls
+from camsbench.config.suggest import compose_or_suggest
 from camsbench.core.columns import distinct
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
@@ -116,10 +116,10 @@ def _by_key(overrides: Sequence[str]) -> dict[str, str]:
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
-    cfg = composed(overrides)
+    cfg = compose_or_suggest(overrides)
     cfg.cells = None
     cfg.report.html = False  # the experiment writes one of all its runs
-    return with_controls(cfg) if cfg.controls else cfg
+    return add_controls(cfg) if cfg.controls else cfg
 
 
 def _named(configs: list[DictConfig], top: Path) -> list[Cell]:

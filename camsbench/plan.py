@@ -13,8 +13,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from camsbench.config.compose import with_controls
-from camsbench.config.suggest import composed
+from camsbench.config.compose import add_controls
+from camsbench.config.suggest import compose_or_suggest
 from camsbench.errors import CamsbenchError
 from camsbench.experiment import cells
 from camsbench.run.planning import images
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the plan there too")
     args = parser.parse_intermixed_args(arguments)
     try:
-        text = planned(args.overrides, rates(args.rate))
+        text = make_plans(args.overrides, parse_rates(args.rate))
         if args.output is not None:
             args.output.parent.mkdir(parents=True, exist_ok=True)
             args.output.write_text(f"{text}\n")
@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def planned(overrides: Sequence[str], rates: dict[str, float]) -> str:
+def make_plans(overrides: Sequence[str], parse_rates: dict[str, float]) -> str:
     """The plan of what ``python -m camsbench`` would run with the same overrides, as Markdown."""
-    networks, lines, remarks = Networks(rates), [], set()
+    networks, lines, remarks = Networks(parse_rates), [], set()
     for name, cfg in _runs(overrides):
         lines += plan(cfg, networks, name)
         _, assumed = images.count(cfg)
@@ -63,7 +63,7 @@ def planned(overrides: Sequence[str], rates: dict[str, float]) -> str:
     return render(lines, sorted(remark for remark in remarks if remark))
 
 
-def rates(options: Sequence[str]) -> dict[str, float]:
+def parse_rates(options: Sequence[str]) -> dict[str, float]:
     """Rates by network from ``NETWORK=N`` and ``N`` (under ``""``, for all others)."""
     found = {}
     for option in options:
@@ -78,10 +78,10 @@ def rates(options: Sequence[str]) -> dict[str, float]:
 
 
 def _runs(overrides: Sequence[str]) -> list[tuple[str | None, DictConfig]]:
-    cfg = composed(overrides)
+    cfg = compose_or_suggest(overrides)
     if cfg.get("cells"):
         return [(cell.name, cell.config) for cell in cells(cfg, overrides)]
-    return [(None, with_controls(cfg) if cfg.controls else cfg)]
+    return [(None, add_controls(cfg) if cfg.controls else cfg)]
 
 
 if __name__ == "__main__":

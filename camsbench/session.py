@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config.build import build
-from camsbench.config.compose import with_controls
+from camsbench.config.compose import add_controls
 from camsbench.config.job import Job
 from camsbench.core.process import allow_pauses, tune_allocator
 from camsbench.data.checks import agreement, refuse_wrong
@@ -29,7 +29,7 @@ def execute(cfg: DictConfig) -> Outcome:
     Raises:
         CamsbenchError: an option, file or network is wrong.
     """
-    cfg = with_controls(cfg) if cfg.controls else cfg
+    cfg = add_controls(cfg) if cfg.controls else cfg
     job = build(cfg)
     allow_pauses(job.runtime.tune_process)
     if job.runtime.tune_process:

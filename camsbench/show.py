@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from camsbench.config.build import build
-from camsbench.config.compose import quoted
+from camsbench.config.compose import quote_paths
 from camsbench.config.job import Job
-from camsbench.config.suggest import composed
+from camsbench.config.suggest import compose_or_suggest
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.noise import stream_seeds
@@ -66,7 +66,7 @@ def show(photo: Path, overrides: Sequence[str] = (), target: str | None = None, 
 def _built(photo: Path, overrides: Sequence[str]) -> Job:
     if not photo.is_file():
         raise CamsbenchError(f"{photo}: there is no such picture")
-    cfg = composed([*BESIDE, *overrides])
+    cfg = compose_or_suggest([*BESIDE, *overrides])
     return build(cfg, [Record(photo.stem, photo, 0)])
 
 
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="the PNG to write; without it PHOTO.maps.png in this folder")
     args = parser.parse_args(arguments)
     try:
-        shown = show(args.photo.expanduser(), quoted(args.options), args.target, args.output)
+        shown = show(args.photo.expanduser(), quote_paths(args.options), args.target, args.output)
     except (CamsbenchError, OSError) as error:
         print(f"camsbench.show: {error}", file=sys.stderr)
         return 1

@@ -30,9 +30,9 @@ def main(given: list[str] | None = None) -> int:
     args = parser.parse_args(given)
     try:
         backend = BACKENDS[args.format]
-        backends.place(backend, "cpu")
+        backends.choose_place(backend, "cpu")
         split = camsbench.load_model(args.model, args.weights, args.layer, device="cpu")
-        backends.on(backend, [split])  # which compares them with PyTorch
+        backends.move_to(backend, [split])  # which compares them with PyTorch
         export = Export.of(split)
         args.output.mkdir(parents=True, exist_ok=True)
         files = [write(source, args.output, args.format) for source in (export.features(), export.head())]

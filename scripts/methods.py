@@ -13,11 +13,11 @@ import torch
 
 import camsbench
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import explainers
+from camsbench.config.instantiate import make_methods
 from camsbench.config.paths import CONF
 from camsbench.core import scoring
 from camsbench.core.noise import stream_seeds
-from camsbench.core.passes import counted
+from camsbench.core.passes import count_passes
 from camsbench.core.types import Explainer, Forward
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
@@ -62,7 +62,7 @@ def is_method(path: Path) -> bool:
 def line(name: str, split: TorchSplit, forward: Forward) -> tuple[str, ...]:
     """One line of the table."""
     try:
-        method = explainers(compose_config([f"method={name}"]))[name]
+        method = make_methods(compose_config([f"method={name}"]))[name]
     except CamsbenchError as error:
         return (name, *("–",) * (len(HEADER) - 2), str(error))
     about = getattr(method, "about", None)
@@ -72,9 +72,9 @@ def line(name: str, split: TorchSplit, forward: Forward) -> tuple[str, ...]:
 
 def cost(method: Explainer, split: TorchSplit, forward: Forward) -> tuple[str, str, str, str]:
     """Forward, head-only and backward passes of one image, and all of them without the exact short cuts."""
-    with counted(split) as passes, torch.inference_mode(mode=False):
+    with count_passes(split) as passes, torch.inference_mode(mode=False):
         method(split, forward)
-    with counted(split) as plain, torch.inference_mode(mode=False):
+    with count_passes(split) as plain, torch.inference_mode(mode=False):
         method(split.plain, forward)
     kinds = {"F": plain.forward, "head": plain.head_only, "B": plain.backward}
     said = " + ".join(f"{count} {kind}" for kind, count in kinds.items() if count)

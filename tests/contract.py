@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import explainers
+from camsbench.config.instantiate import make_methods
 from camsbench.config.paths import CONF
 from camsbench.core.types import Explainer
 
@@ -56,4 +56,4 @@ TOLERANCE = {
 @cache
 def contract_method(name: str) -> Explainer:
     """The method of ``conf/method/NAME.yaml``, with its ``REDUCED`` options."""
-    return replace(explainers(compose_config([f"method={name}"]))[name], **REDUCED.get(name, {}))  # type: ignore[type-var]
+    return replace(make_methods(compose_config([f"method={name}"]))[name], **REDUCED.get(name, {}))  # type: ignore[type-var]

@@ -20,7 +20,7 @@ from torch import Tensor
 import camsbench
 from camsbench import CamsbenchError
 from camsbench.core import scoring
-from camsbench.core.passes import counted
+from camsbench.core.passes import count_passes
 from camsbench.core.process import pause_threads
 from camsbench.core.types import Forward, Split
 from camsbench.files import user_cache
@@ -63,7 +63,7 @@ def pictures(full_images: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def twins(inside: TorchSplit, cache: Path) -> dict[str, ExportedSplit]:
-    made = {name: backends.on(name, [inside], cache)[0] for name in EXPORTED}
+    made = {name: backends.move_to(name, [inside], cache)[0] for name in EXPORTED}
     return {name: split for name, split in made.items() if isinstance(split, ExportedSplit)}
 
 
@@ -109,7 +109,7 @@ def test_inputs_of_another_layout_are_the_same_images(twin: ExportedSplit, pictu
 @pytest.mark.skipif(not knows_bf16(), reason="a processor without bf16")
 def test_bf16_is_for_the_passes_of_copies_alone(inside: TorchSplit, pictures: Tensor, cache: Path) -> None:
     (exact,), (low,) = (
-        backends.on("openvino", [inside.with_options(copies_dtype=dtype)], cache)
+        backends.move_to("openvino", [inside.with_options(copies_dtype=dtype)], cache)
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert torch.equal(low.features(pictures), exact.features(pictures))
@@ -117,7 +117,7 @@ def test_bf16_is_for_the_passes_of_copies_alone(inside: TorchSplit, pictures: Te
     difference = (low.for_copies.logits(pictures) - exact.logits(pictures)).abs().max()
     assert 1e-4 < difference < 3  # bf16 has 8 bits, here between the layers, too; the logits go up to about 10
     target = torch.tensor(TARGET * len(pictures))
-    with counted(low) as passes:
+    with count_passes(low) as passes:
         scores = scoring.score_inputs(low, lambda image, _: pictures[image], 1, target)
     assert passes.features == len(pictures)
     torch.testing.assert_close(scores, low.for_copies.logits(pictures).softmax(1)[:, TARGET])
@@ -128,7 +128,7 @@ def test_bf16_is_refused_where_the_processor_lacks_it(
 ) -> None:
     monkeypatch.setattr("camsbench.models.backends.openvino.knows_bf16", lambda: False)
     with pytest.raises(CamsbenchError, match=r"runtime\.precision=bf16: OpenVINO finds no bf16 .* use .*fp32"):
-        backends.on("openvino", [inside.with_options(copies_dtype=torch.bfloat16)], cache)
+        backends.move_to("openvino", [inside.with_options(copies_dtype=torch.bfloat16)], cache)
 
 
 def test_openvino_computes_in_float32(twins: dict[str, ExportedSplit]) -> None:
@@ -182,7 +182,7 @@ def test_every_metric_scores_the_same_map_alike(
 
 def test_several_layers_share_the_whole_network(inside: TorchSplit, lite0: TorchSplit, cache: Path) -> None:
     last = cut(lite0.model, "bn2", inside.preprocess, name=lite0.name)
-    first, second = backends.on("onnxruntime", [inside, last], cache)
+    first, second = backends.move_to("onnxruntime", [inside, last], cache)
     assert isinstance(first, ExportedSplit)
     assert isinstance(second, ExportedSplit)
     assert first.whole_graph is second.whole_graph
@@ -200,7 +200,7 @@ def test_what_is_exported_once_is_found_again(inside: TorchSplit, cache: Path, m
         raise AssertionError("exported again")
 
     monkeypatch.setattr(torch.onnx, "export", never)
-    backends.on("onnxruntime", [inside], cache)
+    backends.move_to("onnxruntime", [inside], cache)
     assert {path.name for path in Export.of(inside, cache).folder.iterdir()} == {
         *("features.onnx", "head.onnx", "whole.onnx")
     }

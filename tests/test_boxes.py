@@ -17,7 +17,7 @@ from camsbench import CamsbenchError
 from camsbench.config.build import build
 from camsbench.config.compose import compose_config
 from camsbench.core import scoring
-from camsbench.core.boxes import Boxes, checked
+from camsbench.core.boxes import Boxes, clip_boxes
 from camsbench.core.explained import Explained
 from camsbench.data.embedded import samples
 from camsbench.data.loader import batches, read
@@ -91,4 +91,4 @@ def test_a_caller_s_boxes_are_clipped_and_those_outside_dropped(lite0: TorchSpli
 )
 def test_boxes_that_are_none_are_refused(boxes: Any, sentence: str) -> None:
     with pytest.raises(CamsbenchError, match=sentence):
-        checked(boxes, 2, 224, 224)
+        clip_boxes(boxes, 2, 224, 224)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from camsbench import CamsbenchError, tables
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import measures
+from camsbench.config.instantiate import make_metrics
 from camsbench.core.columns import Column, OfMeans, columns_of
 from camsbench.core.explained import Explained
 from camsbench.data import draws
@@ -94,7 +94,7 @@ def test_a_wrong_declaration_is_refused_before_any_work(monkeypatch: pytest.Monk
     with open_dict(cfg):
         cfg.metric.mine = {"_target_": "test_columns.Declares", "columns": {"area": "up"}}
     with pytest.raises(CamsbenchError, match="metric mine: better of its column area is 'up'"):
-        measures(cfg)
+        make_metrics(cfg)
 
 
 def test_another_tolerance_keeps_its_class_mean() -> None:

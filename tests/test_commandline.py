@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from quick import QUICK
 
-from camsbench.config.compose import compose_config, quoted
+from camsbench.config.compose import compose_config, quote_paths
 
 STRANGE = [
     "/data/my images",
@@ -35,7 +35,7 @@ STRANGE = [
 @pytest.mark.parametrize("option", ["data.root", "+data.root", "output"])
 def test_a_path_arrives_as_it_was_typed(option: str, path: str) -> None:
     given = [] if option.startswith("+") else ["data=ilsvrc2012"]
-    cfg = compose_config([*given, *quoted([f"{option}={path}"])])
+    cfg = compose_config([*given, *quote_paths([f"{option}={path}"])])
     assert (cfg.output if option == "output" else cfg.data.root) == path
 
 
@@ -53,12 +53,12 @@ def test_a_path_arrives_as_it_was_typed(option: str, path: str) -> None:
     ],
 )
 def test_what_hydra_reads_right_is_left_alone(argument: str) -> None:
-    assert quoted([argument]) == [argument]
+    assert quote_paths([argument]) == [argument]
 
 
 def test_a_sweep_over_paths_is_a_sweep() -> None:
-    assert quoted(["-m", "data.root=/a,/b"]) == ["-m", "data.root=/a,/b"]
-    assert quoted(["data.root=/a,/b"]) == ["data.root='/a,/b'"]
+    assert quote_paths(["-m", "data.root=/a,/b"]) == ["-m", "data.root=/a,/b"]
+    assert quote_paths(["data.root=/a,/b"]) == ["data.root='/a,/b'"]
 
 
 def test_the_command_takes_a_strange_folder_and_litters_none(tmp_path: Path, sample_paths: list[Path]) -> None:

@@ -18,7 +18,7 @@ from camsbench.config import catalogue
 from camsbench.config import help as help_
 from camsbench.config.compose import compose_config
 from camsbench.config.paths import CONF
-from camsbench.config.suggest import composed, nearest
+from camsbench.config.suggest import compose_or_suggest, suggest_nearest
 from camsbench.data.classes import class_index, class_name
 from camsbench.run.progress import Progress
 from camsbench.store.shares import Shard
@@ -128,7 +128,7 @@ def test_a_choice_says_what_its_class_says_of_itself(group: str) -> None:
     ],
 )
 def test_misspelt_names_are_answered_with_the_nearest(arguments: list[str], sentence: str) -> None:
-    (said,) = nearest(arguments)
+    (said,) = suggest_nearest(arguments)
     assert sentence in said
 
 
@@ -151,12 +151,12 @@ def test_misspelt_names_are_answered_with_the_nearest(arguments: list[str], sent
 )
 def test_so_are_groups_experiments_and_what_a_run_lacks(arguments: list[str], sentence: str) -> None:
     with pytest.raises(CamsbenchError) as refused:
-        composed(arguments)
+        compose_or_suggest(arguments)
     assert sentence in str(refused.value)
 
 
 def test_right_names_are_not_spoken_of() -> None:
-    assert nearest(["method=[gradcam,abscam]", "+limits.gradcam=5", "data.limit=3", "-m", "seed=1,2"]) == []
+    assert suggest_nearest(["method=[gradcam,abscam]", "+limits.gradcam=5", "data.limit=3", "-m", "seed=1,2"]) == []
 
 
 def test_the_command_line_says_the_nearest_last(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_help_s_options_are_there() -> None:
 def test_help_s_examples_compose() -> None:
     for example, _ in help_.EXAMPLES:
         if "-m" not in example:
-            composed([one.strip("'") for one in example.split()])
+            compose_or_suggest([one.strip("'") for one in example.split()])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core import scoring
-from camsbench.core.passes import Passes, counted
+from camsbench.core.passes import Passes, count_passes
 from camsbench.core.saliency import normalise
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods.ablationcam import AblationCAM
@@ -32,10 +32,10 @@ def test_passes_of_two_images(
     method: Explainer, forward: int, head: int, backward: int, tiny: TorchSplit, tiny_x: Tensor
 ) -> None:
     base = scoring.forward(tiny, tiny_x.expand(2, -1, -1, -1), torch.tensor([0, 1]), (0, 1))
-    with counted(tiny) as passes:
+    with count_passes(tiny) as passes:
         method(tiny.plain, base)
     assert (passes.forward, passes.head_only, passes.backward) == (forward, head, backward)
-    with counted(tiny) as quick:  # an average and a linear layer: the head needs neither gradients nor cells
+    with count_passes(tiny) as quick:  # an average and a linear layer: the head needs neither gradients nor cells
         method(tiny, base)
     assert (quick.forward, quick.head_only, quick.backward) == (forward, 0, 0)
 
@@ -43,7 +43,7 @@ def test_passes_of_two_images(
 def test_constant_channels_cost_no_pass(tiny: TorchSplit, tiny_x: Tensor) -> None:
     tiny_x[0, 1] = 1
     base = scoring.forward(tiny, tiny_x, torch.tensor([0]), (0,))
-    with counted(tiny) as passes:
+    with count_passes(tiny) as passes:
         ScoreCAM()(tiny, base)
     assert passes.forward == 1
 
@@ -78,9 +78,9 @@ def test_plain_costs_every_channel_and_gives_the_same_map(
     if not isinstance(method, (AblationCAM, SSCAM)):  # channels that mask alike are scored once
         kinds = {tuple(unit) for unit in normalise(maps)[0][0].flatten(1).tolist() if any(unit)}
         spared = masks - len(kinds)
-    with counted(split) as quick:
+    with count_passes(split) as quick:
         raw = method(split, base)
-    with counted(split) as every:
+    with count_passes(split) as every:
         raw_plain = method(split.plain, base)
     assert quick.head - quick.backward == copies * (masks - spared) + once  # a gradient passes the head once itself
     assert every.head - every.backward == copies * masks + once
@@ -89,12 +89,12 @@ def test_plain_costs_every_channel_and_gives_the_same_map(
 
 
 def test_every_split_of_a_network_counts_in_one_place(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    with counted(tiny) as passes:
+    with count_passes(tiny) as passes:
         for split in (tiny, tiny.plain, tiny.for_copies, replace(tiny, layer="another")):
             split.logits(tiny_x.clone().requires_grad_()).sum().backward()
     assert passes == Passes(features=4, head=4, backward=4, through=4)
     tiny.logits(tiny_x)
     assert passes.forward == 4
-    with counted(tiny) as passes:
+    with count_passes(tiny) as passes:
         tiny.model(tiny_x)  # the module itself, past the split
     assert passes == Passes()

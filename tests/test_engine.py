@@ -17,10 +17,10 @@ from torch import Tensor
 
 from camsbench import CamsbenchError
 from camsbench.config.compose import compose_config
-from camsbench.config.runtime import check_compile, copies_dtype, prepare
+from camsbench.config.runtime import check_compile, check_runtime, copies_dtype
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, Metric, explain
-from camsbench.core.passes import MicroBatch, counted
+from camsbench.core.passes import MicroBatch, count_passes
 from camsbench.core.saliency import SaliencyRule
 from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.reciprocam import ReciproCAM
@@ -34,13 +34,13 @@ CPU = torch.device("cpu")
 
 
 def runtime(*options: str) -> object:
-    return prepare(compose_config(options).runtime)
+    return check_runtime(compose_config(options).runtime)
 
 
 def test_auto_sizes_are_those_of_the_device() -> None:
-    made = prepare(compose_config(["runtime.device=cpu"]).runtime)
+    made = check_runtime(compose_config(["runtime.device=cpu"]).runtime)
     assert (made.batch_size, made.block) == (16, 16)
-    made = prepare(compose_config(["runtime.device=cpu", "runtime.batch_size=24"]).runtime)
+    made = check_runtime(compose_config(["runtime.device=cpu", "runtime.batch_size=24"]).runtime)
     assert (made.batch_size, made.block) == (24, 24)  # a batch does not reach beyond its block
 
 
@@ -155,7 +155,7 @@ def test_compiled_copies_see_one_shape_and_are_counted_as_they_are(
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
     split = replace(lite0, micro_batch=MicroBatch(4)).with_options(compile=True)
-    with counted(split) as passes:
+    with count_passes(split) as passes:
         got = scores(split, images[:2], copies=5)
     torch.testing.assert_close(got, scores(replace(lite0, micro_batch=MicroBatch(4)), images[:2], copies=5))
     assert shapes == {4}
@@ -203,9 +203,9 @@ def explained(split: TorchSplit, images: Tensor, target: Tensor | None = None) -
 def test_curves_equal_the_plain_loop_s(settings: dict[str, object], lite0: TorchSplit, images: Tensor) -> None:
     met = explained(lite0, images[:2])
     curves: list[Metric] = [Insertion(**settings), Deletion(**settings)]  # type: ignore[arg-type]
-    with counted(lite0) as quick:
+    with count_passes(lite0) as quick:
         got = [curve(met) for curve in curves]
-    with counted(lite0) as every:
+    with count_passes(lite0) as every:
         plain = [curve(replace(met, split=met.split.plain)) for curve in curves]
     points = got[0]["insertion_curve"].shape[1]
     assert every.features == 2 * 2 * points
@@ -220,12 +220,12 @@ def test_curves_equal_the_plain_loop_s(settings: dict[str, object], lite0: Torch
 def test_methods_share_the_pass_of_the_bare_substrate(lite0: TorchSplit, images: Tensor) -> None:
     first = explained(lite0, images[:3])
     curve = Insertion(steps=2, substrate="black")
-    with counted(lite0) as passes:
+    with count_passes(lite0) as passes:
         curve(first)
     assert passes.features == 2 * 3  # the substrate and one step
     second = explain(lite0, ReciproCAM(), SaliencyRule(), first.forward)
     some = explain(lite0, ReciproCAM(), SaliencyRule(), first.forward.select([2, 0]))
-    with counted(lite0) as passes:
+    with count_passes(lite0) as passes:
         whole = curve(second)["insertion_curve"]
         chosen = curve(some)["insertion_curve"]
     assert passes.features == 3 + 2  # the step alone
@@ -242,13 +242,13 @@ def test_a_substrate_is_made_once(kind: str, lite0: TorchSplit, images: Tensor) 
 
 def test_the_gradient_of_an_average_and_a_linear_layer_needs_no_pass(lite0: TorchSplit, images: Tensor) -> None:
     base = scoring.forward(lite0, images[:3], None, (0, 0, 0))
-    with counted(lite0) as passes:
+    with count_passes(lite0) as passes:
         closed = scoring.head_gradient(lite0, base.A, base.target)
     assert passes.head == passes.backward == 0
-    with counted(lite0) as passes:
+    with count_passes(lite0) as passes:
         autograd = scoring.head_gradient(lite0.plain, base.A, base.target)
     assert passes.head == passes.backward == 3
     torch.testing.assert_close(closed, autograd, rtol=1e-5, atol=0)
-    with counted(lite0) as passes:
+    with count_passes(lite0) as passes:
         scoring.head_gradient(lite0, base.A, base.target, probability=True)
     assert passes.backward == 3  # the softmax's differs from cell to cell of no head, but from image to image

@@ -20,7 +20,7 @@ from torchvision.models import resnet18
 
 from camsbench import CamsbenchError, session
 from camsbench.config.compose import compose_config
-from camsbench.config.runtime import prepare
+from camsbench.config.runtime import check_runtime
 from camsbench.run.account import Closing
 from camsbench.run.executors.messages import Event, LogLine, WorkerLost, WorkerReady
 from camsbench.run.executors.pool import WorkerPool
@@ -93,7 +93,7 @@ def test_workers_with_other_weights_are_refused(tmp_path: Path, monkeypatch: pyt
 )
 def test_wrong_options(option: str, sentence: str) -> None:
     with pytest.raises(CamsbenchError) as raised:
-        prepare(compose_config([option]).runtime)
+        check_runtime(compose_config([option]).runtime)
     assert str(raised.value).startswith(sentence)
 
 

@@ -13,9 +13,9 @@ from torch import Tensor, fx, nn
 import camsbench
 from camsbench import CamsbenchError, cut
 from camsbench.core import scoring
-from camsbench.core.passes import counted
+from camsbench.core.passes import count_passes
 from camsbench.core.preprocess import Preprocess
-from camsbench.models.folding import folded
+from camsbench.models.folding import fold_norms
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import weight_hash
 
@@ -54,7 +54,7 @@ def norms(part: nn.Module) -> int:
 def test_the_fold_by_hand_and_what_cannot_be_folded() -> None:
     model = Norms().eval().requires_grad_(False)
     split = cut(model, "folds", replace(SMALL, crop=8), name="norms", fold=True)
-    features, head = folded(split.features_graph), folded(split.head_graph)
+    features, head = fold_norms(split.features_graph), fold_norms(split.head_graph)
     both = features.folded_0
     assert isinstance(both, nn.Conv2d)
     assert both.weight.flatten().tolist() == [6, 6, 6]  # 2 · 6/√4
@@ -77,7 +77,7 @@ def test_real_networks_keep_their_activations_and_logits(
         pairs.append((split.logits(images[:2]), plain.logits(images[:2])))
     for got, expected in pairs:
         assert 0 < (got - expected).abs().max() < 1e-5 * expected.abs().max()
-    assert norms(folded(split.features_graph)) == 0
+    assert norms(fold_norms(split.features_graph)) == 0
     assert norms(split.features_graph) > 15
     assert weight_hash(split.model) == before
 
@@ -96,22 +96,22 @@ def test_networks_of_other_kinds(name: str) -> None:
     with torch.no_grad():
         got, expected = split.logits(x), model(x)
     assert (got - expected).abs().max() < 1e-5 * expected.abs().max()
-    assert norms(folded(split.features_graph)) < norms(split.features_graph)
+    assert norms(fold_norms(split.features_graph)) < norms(split.features_graph)
 
 
 def test_gradients_see_the_network_itself_and_both_count(resnet18: TorchSplit, images: Tensor) -> None:
     x, used = images[:1], []
     handles = [
         part.register_forward_hook(lambda *_, part=part: used.append(part))
-        for part in (resnet18.features_graph, folded(resnet18.features_graph))
+        for part in (resnet18.features_graph, fold_norms(resnet18.features_graph))
     ]
-    with counted(resnet18) as passes:
+    with count_passes(resnet18) as passes:
         base = scoring.forward(resnet18, x, None, (0,))
         resnet18.logits(x.clone().requires_grad_()).sum().backward()
         scoring.score_inputs(resnet18, lambda i, n: x[i], 3, base.target)
     for handle in handles:
         handle.remove()
-    own, quick = resnet18.features_graph, folded(resnet18.features_graph)
+    own, quick = resnet18.features_graph, fold_norms(resnet18.features_graph)
     assert used == [quick, own, quick]
     assert (passes.features, passes.head) == (5, 5)
 

@@ -26,7 +26,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 import camsbench
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import explainers
+from camsbench.config.instantiate import make_methods
 from camsbench.core import scoring
 from camsbench.core.noise import normal, normal_at, stream_seeds
 from camsbench.core.passes import MicroBatch
@@ -91,7 +91,7 @@ def check(method: Explainer, split: TorchSplit, x: Tensor, expected: Tensor, tar
 
 
 def preset(name: str) -> Explainer:
-    return explainers(compose_config([f"method={name}"]))[name]
+    return make_methods(compose_config([f"method={name}"]))[name]
 
 
 def unit(maps: Tensor) -> Tensor:

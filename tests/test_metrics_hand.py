@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import measures
+from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.saliency import SaliencyRule
@@ -224,10 +224,10 @@ def test_wrong_settings(options: dict[str, object], sentence: str) -> None:
 
 
 def test_protocols_set_the_curves() -> None:
-    rise = measures(compose_config(["metric=[insertion,deletion]"]))
+    rise = make_metrics(compose_config(["metric=[insertion,deletion]"]))
     assert rise["insertion"] == Insertion(224, "up", "rise_blur", "all")
     assert rise["deletion"] == Deletion(224, "up", "zero", "all")
-    poppi = measures(compose_config(["metric=[insertion,deletion]", "protocol=poppi"]))
+    poppi = make_metrics(compose_config(["metric=[insertion,deletion]", "protocol=poppi"]))
     assert poppi["insertion"] == Insertion(100, "down", "black", "last")
     assert poppi["deletion"] == Deletion(100, "down", "black", "first")
     assert Curve(100, "down").plan(224 * 224) == (100, 501)

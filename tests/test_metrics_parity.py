@@ -25,7 +25,7 @@ from torchcam.methods import GradCAM as TorchCamGradCAM
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import measures
+from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
 from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, explain
@@ -246,7 +246,7 @@ def test_the_byun_protocol_equals_the_author_s_script(lite0: TorchSplit, images:
     cfg = compose_config(["protocol=byun", f"metric=[{','.join(metrics)}]"])
     subject = seen(ReciproCAM(), lite0, images[:1], [6], SaliencyRule(**cfg.protocol.saliency))
     theirs = byun_loop(subject, lite0)
-    for metric in measures(cfg).values():
+    for metric in make_metrics(cfg).values():
         (name,) = (column.name for column in columns_of(metric))
         parity.metric_agrees(
             name, "ReciproCAM's author's loop", lite0.name, metric(subject)[name], torch.tensor([theirs[name]])

@@ -22,7 +22,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import Tensor
 
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import measures
+from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
 from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, Metric, explain, measure
@@ -294,7 +294,7 @@ def test_the_draws_are_those_of_the_image_s_stream(
 
 
 def test_yaml_defaults_are_the_classes_own() -> None:
-    made = measures(compose_config(["metric=[road,infidelity,max_sensitivity,sparseness,entropy]"]))
+    made = make_metrics(compose_config(["metric=[road,infidelity,max_sensitivity,sparseness,entropy]"]))
     assert replace(made["road"], percentiles=tuple(made["road"].percentiles)) == ROAD()  # type: ignore[type-var,attr-defined]
     assert made["infidelity"] == Infidelity()
     assert made["max_sensitivity"] == MaxSensitivity()

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 import camsbench
-from camsbench.config.compose import compose_config, with_controls
-from camsbench.config.instantiate import explainers, measures, saliency_rule
+from camsbench.config.compose import add_controls, compose_config
+from camsbench.config.instantiate import make_methods, make_metrics, make_rule
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.passes import Passes, Rehearsal, in_micro_batches
@@ -21,10 +21,10 @@ from camsbench.errors import CamsbenchError
 from camsbench.models.dry import DrySplit
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
-from camsbench.plan import main, rates
+from camsbench.plan import main, parse_rates
 from camsbench.run.planning import images as counting
 from camsbench.run.planning.count import BASE, EXPLAIN, Line, plan
-from camsbench.run.planning.networks import Networks, given, sample
+from camsbench.run.planning.networks import Networks, sample_images, scale_speed
 from camsbench.run.planning.table import render
 
 SIDE = 96  # fewer pixels, the same passes
@@ -61,12 +61,12 @@ def test_the_plan_equals_the_counted_run(networks: Networks, small: TorchSplit, 
         "metric.deletion.steps=7",
     )
     said = by_part(plan(cfg, networks))
-    metrics, rule = measures(cfg), saliency_rule(cfg)
+    metrics, rule = make_metrics(cfg), make_rule(cfg)
     x = torch.nn.functional.interpolate(images[:1], SIDE)
     small = replace(small, passes=(passes := Passes())).plain  # a plan knows no short cut
     forward = scoring.forward(small, x, None, (0,))
     assert (passes.forward, passes.head_only, passes.backward) == said[BASE, BASE]
-    for name, method in explainers(cfg).items():
+    for name, method in make_methods(cfg).items():
         before = replace(passes)
         explained = explain(small, method, rule, forward)
         found = {EXPLAIN: passes - before}
@@ -144,7 +144,7 @@ def test_hours_are_passes_over_the_rate(networks: Networks, lite0: TorchSplit) -
     line = plan(config("method=[scorecam]", "metric=[drop]"), networks)[1]
     assert line.total == Passes(features=20 * 1280, head=20 * 1280)
     assert line.hours == pytest.approx(20 * 1280 / 100 / 3600)
-    speed = given(lite0, *sample(lite0), 100)
+    speed = scale_speed(lite0, *sample_images(lite0), 100)
     assert speed.forward_rate == pytest.approx(100)
     assert speed.head / speed.features < 0.01  # 1.3 of 390 million multiplications
     assert Speed(4, 3, 2, 1).seconds(Passes(features=1, head=11, backward=5, through=2)) == 4 + 33 + 10 + 2
@@ -231,17 +231,17 @@ def test_a_wrong_option_is_one_sentence(
 
 
 def test_rates_by_network() -> None:
-    assert rates(["900", "vgg16=450"]) == {"": 900, "vgg16": 450}
+    assert parse_rates(["900", "vgg16=450"]) == {"": 900, "vgg16": 450}
     with pytest.raises(CamsbenchError, match="--rate vgg16=: give"):
-        rates(["vgg16="])
+        parse_rates(["vgg16="])
 
 
 def test_controls_join_any_methods_once() -> None:
     cfg = compose_config(["method=[gradcam,randomcam]", "metric=[insertion]"])
-    both = with_controls(cfg)
+    both = add_controls(cfg)
     assert list(both.method) == ["gradcam", "randomcam", "fakecam"]
     assert list(cfg.method) == ["gradcam", "randomcam"]
-    assert with_controls(both) == both
-    assert set(explainers(both)) == {"gradcam", "randomcam", "fakecam"}
+    assert add_controls(both) == both
+    assert set(make_methods(both)) == {"gradcam", "randomcam", "fakecam"}
     assert OmegaConf.is_struct(both)
     assert both.metric.insertion.steps == both.protocol.insertion.steps

@@ -17,7 +17,7 @@ import camsbench
 from camsbench import CamsbenchError
 from camsbench.config.build import build
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import measures
+from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
 from camsbench.core.boxes import Boxes, inside
 from camsbench.core.columns import columns_of
@@ -208,5 +208,5 @@ def test_metrics_that_need_boxes_are_refused_where_no_image_has_one(tmp_path: Pa
 def test_a_wrong_tolerance() -> None:
     with pytest.raises(ValueError, match=r"tolerance is 0: give whole pixels from 1 up; metric=pointing has no"):
         PointingWithin(0)
-    made = measures(compose_config(["metric=pointing_15px", "metric.pointing_15px.tolerance=20"]))
+    made = make_metrics(compose_config(["metric=pointing_15px", "metric.pointing_15px.tolerance=20"]))
     assert [column.name for column in columns_of(made["pointing_15px"])] == ["pointing_20px"]

@@ -13,7 +13,7 @@ from faults import begin, children, run, same_rows, until, workers
 
 from camsbench import CamsbenchError, session
 from camsbench.config.compose import compose_config
-from camsbench.config.runtime import prepare
+from camsbench.config.runtime import check_runtime
 from camsbench.core import process
 
 OFF = "runtime.tune_process=false"
@@ -79,4 +79,4 @@ def test_workers_have_it_in_their_environment(options: list[str], tmp_path: Path
 
 def test_a_wrong_value_is_one_sentence() -> None:
     with pytest.raises(CamsbenchError, match=r"runtime\.tune_process=1: give true or false"):
-        prepare(compose_config(["runtime.tune_process=1"]).runtime)
+        check_runtime(compose_config(["runtime.tune_process=1"]).runtime)

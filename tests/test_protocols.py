@@ -30,7 +30,7 @@ from quick import QuickRun
 from torch import Tensor, nn
 
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import measures
+from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
 from camsbench.core.explained import Explained, explain
 from camsbench.core.preprocess import Preprocess
@@ -134,7 +134,7 @@ def measured(bands: TorchSplit, pair: Tensor, *overrides: str, metrics: tuple[st
     cfg = compose_config([f"metric=[{','.join(metrics)}]", *overrides])
     forward = scoring.forward(bands, pair, torch.tensor([0, 0]), (0, 0))
     subject = explain(bands, Shown(), SaliencyRule(**cfg.protocol.saliency), forward)
-    return {name: value.tolist() for m in measures(cfg).values() for name, value in m(subject).items()}
+    return {name: value.tolist() for m in make_metrics(cfg).values() for name, value in m(subject).items()}
 
 
 def test_the_images(bands: TorchSplit, pair: Tensor) -> None:
@@ -455,7 +455,7 @@ def test_class_and_preprocessing(name: str, target: str, resize: Any) -> None:
 )
 def test_wrong_choices(choice: str, sentence: str) -> None:
     with pytest.raises(Exception, match=sentence):
-        measures(compose_config([f"metric=[{','.join(ALL)}]", choice]))
+        make_metrics(compose_config([f"metric=[{','.join(ALL)}]", choice]))
 
 
 def test_a_run_records_every_choice(quick_run: QuickRun, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from camsbench import cut
 from camsbench.core import scoring
 from camsbench.core.heads import linear_head
-from camsbench.core.passes import MicroBatch, counted
+from camsbench.core.passes import MicroBatch, count_passes
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods._channelwise import alike, has_range
 from camsbench.methods.ablationcam import AblationCAM
@@ -60,9 +60,9 @@ def differs(got: Tensor, expected: Tensor) -> float:
 
 def both_ways(method: Explainer, split: TorchSplit, base: Forward) -> tuple[float, int, int, int]:
     """How far the short cut is off, its passes of the head and of the head's tail, and the plain loop's of the head."""
-    with counted(split) as quick:
+    with count_passes(split) as quick:
         got = method(split, base)
-    with counted(split) as every:
+    with count_passes(split) as every:
         expected = method(split.plain, base)
     return differs(got, expected), quick.head, quick.tail, every.head
 
@@ -126,7 +126,7 @@ def test_ablationcam_before_a_flattened_head_passes_its_tail_alone(flattened: To
     got = {}
     for size in (1, 16):
         split = replace(flattened, micro_batch=MicroBatch(size))
-        with counted(split) as passes:
+        with count_passes(split) as passes:
             got[size] = AblationCAM()(split, base)
         assert (passes.head, passes.tail) == (0, int(alive.sum()))
     y = base.logits.gather(1, base.target[:, None])
@@ -178,9 +178,9 @@ def test_channels_that_mask_alike_are_scored_once(lite0: TorchSplit, images: Ten
     assert first[1, 4] != first[1, 39]
     own = first == torch.arange(40)
     for method, copies in ((ScoreCAM(), 1), (ISCAM(n=2), 2)):
-        with counted(split) as quick:
+        with count_passes(split) as quick:
             got = method(split, base)
-        with counted(split) as every:
+        with count_passes(split) as every:
             expected = method(split.plain, base)
         assert differs(got, expected) < 1e-4
         assert quick.forward == copies * int((own & has_range(A)).sum()) < copies * int(has_range(A).sum()) - 1

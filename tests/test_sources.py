@@ -23,7 +23,7 @@ from scipy.io import savemat
 
 from camsbench import CamsbenchError
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import images_of, measures, with_boxes
+from camsbench.config.instantiate import add_boxes, choose_images, make_metrics
 from camsbench.core.preprocess import Preprocess
 from camsbench.data import boxes, imagenet, shards, tars
 from camsbench.data.classes import validation_id, wnids
@@ -204,7 +204,7 @@ def test_every_layout_gives_the_same_images(
 def test_images_and_labels_may_lie_apart(tmp_path: Path, root: Path, pictures: list[bytes]) -> None:
     flat(root, pictures)
     put(tmp_path, "elsewhere/order.txt", "".join(f"{one} {WNID[n]}\n" for one, n in zip(IDS, LABELS, strict=True)))
-    made = images_of(
+    made = choose_images(
         compose_config(["data=ilsvrc2012", f"data.root={root}", f"data.labels={tmp_path}/elsewhere/order.txt"]).data
     )
     assert [(record.image_id, record.label) for record in made] == list(zip(IDS, LABELS, strict=True))
@@ -367,7 +367,7 @@ TWO = ((10.0, 20.0, 110.0, 220.0), (0.0, 0.0, 5.0, 5.0))
 
 def boxes_of(root: Path, *options: str) -> list[tuple[tuple[float, ...], ...]]:
     cfg = compose_config(["data=ilsvrc2012", f"data.root={root}", "metric=[pointing]", *options])
-    return [record.boxes for record in with_boxes(cfg.data, images_of(cfg.data), measures(cfg))]
+    return [record.boxes for record in add_boxes(cfg.data, choose_images(cfg.data), make_metrics(cfg))]
 
 
 @pytest.mark.parametrize("place", ["boxes.tgz", "ILSVRC2012_bbox_val_v3.tgz", "xml", "ILSVRC/Annotations/CLS-LOC/val"])

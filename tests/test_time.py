@@ -15,7 +15,7 @@ from torch import Tensor
 
 from camsbench.core import scoring
 from camsbench.core.explained import explain
-from camsbench.core.passes import counted
+from camsbench.core.passes import count_passes
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Forward, Split
 from camsbench.methods.gradcam import GradCAM
@@ -68,7 +68,7 @@ def test_each_image_alone_with_and_without_short_cuts_and_the_median(tiny: Torch
 def test_the_clock_holds_the_pass_of_the_network_and_shares_nothing(tiny: TorchSplit, tiny_x: Tensor) -> None:
     forward = scoring.forward(tiny, tiny_x.expand(2, -1, -1, -1), torch.tensor([0, 1]), (0, 1))
     explained = explain(tiny, GradCAM(), SaliencyRule(), forward)
-    with counted(tiny) as passes:
+    with count_passes(tiny) as passes:
         Time(repeats=2, warmup=0)(explained)
     explanations = 2 * 2 * 2  # images, repeats, with and without short cuts
     gradients = explanations // 2  # with short cuts a linear head needs none
@@ -78,7 +78,7 @@ def test_the_clock_holds_the_pass_of_the_network_and_shares_nothing(tiny: TorchS
 def test_plain_time_pays_for_constant_channels(tiny: TorchSplit, tiny_x: Tensor) -> None:
     tiny_x[0, 1] = 1  # one of the two channels is constant
     explained = explain(tiny, ScoreCAM(), SaliencyRule(), scoring.forward(tiny, tiny_x, torch.tensor([0]), (0,)))
-    with counted(tiny) as passes:
+    with count_passes(tiny) as passes:
         Time(repeats=1, warmup=0)(explained)
     assert passes.features == (1 + 1) + (1 + 2)
 

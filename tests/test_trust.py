@@ -15,7 +15,7 @@ from quick import command
 import camsbench
 from camsbench import CamsbenchError
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import explainers, images_of, measures
+from camsbench.config.instantiate import choose_images, make_methods, make_metrics
 from camsbench.config.trust import check_config_folders, check_targets
 
 PLUGIN = """
@@ -56,11 +56,11 @@ def given(group: str, target: str, **options: Any) -> Any:
 def test_other_code_is_refused(target: str, says: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     with pytest.raises(CamsbenchError, match=rf"method\.\w+: .*{says}"):
-        explainers(given("method", target, _args_=[f"touch {canary}"]))
+        make_methods(given("method", target, _args_=[f"touch {canary}"]))
     with pytest.raises(CamsbenchError, match=r"metric\.drop: "):
-        measures(given("metric", target, _args_=[f"touch {canary}"]))
+        make_metrics(given("metric", target, _args_=[f"touch {canary}"]))
     with pytest.raises(CamsbenchError, match=r"data: "):
-        images_of(given("data", target, _args_=[f"touch {canary}"]).data)
+        choose_images(given("data", target, _args_=[f"touch {canary}"]).data)
     assert not canary.exists()
 
 
@@ -75,15 +75,15 @@ def test_a_package_that_the_user_allows(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(tmp_path))
     cfg = given("method", "my_methods.MeanActivation")
     with pytest.raises(CamsbenchError, match="CAMSBENCH_PLUGINS=my_methods"):
-        explainers(cfg)
+        make_methods(cfg)
     assert "my_methods" not in sys.modules  # refused before it is imported
     monkeypatch.setenv("CAMSBENCH_PLUGINS", "others, my_methods")
-    (made,) = explainers(cfg).values()
+    (made,) = make_methods(cfg).values()
     assert type(made).__name__ == "MeanActivation"
 
 
 def test_everything_that_camsbench_ships_is_its_own() -> None:
-    assert len(explainers(compose_config(["experiment=all_methods"]))) > 30
+    assert len(make_methods(compose_config(["experiment=all_methods"]))) > 30
 
 
 @pytest.mark.parametrize(

@@ -9,24 +9,24 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config.instantiate import (
+    add_boxes,
     check_needs,
-    explainers,
-    images_of,
-    limits_of,
-    measures,
+    choose_images,
+    make_methods,
+    make_metrics,
+    make_rule,
     plain,
-    saliency_rule,
-    with_boxes,
+    read_limits,
 )
 from camsbench.config.job import Job, check_count, check_maps, first_images
-from camsbench.config.runtime import Runtime, prepare
+from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
 from camsbench.data.checks import check_labels
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
-from camsbench.models.load import load
+from camsbench.models.load import load_network
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import ModelSpec
 
@@ -45,18 +45,18 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
     """
     _refuse_missing(cfg)
-    runtime = prepare(cfg.runtime)
-    methods, metrics = explainers(cfg), measures(cfg)
-    limits, rule = limits_of(cfg, methods), saliency_rule(cfg)
+    runtime = check_runtime(cfg.runtime)
+    methods, metrics = make_methods(cfg), make_metrics(cfg)
+    limits, rule = read_limits(cfg, methods), make_rule(cfg)
     _check_values(cfg)
     if records is None:
-        records = with_boxes(cfg.data, images_of(cfg.data), metrics)
+        records = add_boxes(cfg.data, choose_images(cfg.data), metrics)
     if (asked := cfg.get("report")) is not None and asked.html:
         check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)
     check_needs(methods, provided)
     check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), "metric")
-    splits = backends.on(runtime.backend, networks(cfg, runtime), runtime.cache)
+    splits = backends.move_to(runtime.backend, cut_networks(cfg, runtime), runtime.cache)
     for metric in metrics.values():
         if hasattr(metric, "labels"):
             metric.labels(splits[0])  # sanity checks: refuses the name of a layer that the network does not have
@@ -88,7 +88,7 @@ def load_splits(
     unknown = sorted(set(spec) - {f.name for f in fields(ModelSpec)})
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
-    return load(ModelSpec(**spec), options, transform=transform, **where)
+    return load_network(ModelSpec(**spec), options, transform=transform, **where)
 
 
 def _refuse_missing(cfg: DictConfig) -> None:
@@ -101,7 +101,7 @@ def _refuse_missing(cfg: DictConfig) -> None:
         raise CamsbenchError(remedy.get(missing[0], f"{missing[0]} is not set; give {missing[0]}=VALUE"))
 
 
-def networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
+def cut_networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
     """The network of ``model`` under the protocol's preprocessing, one split a layer."""
     protocol = plain(cfg.protocol)
     changes = {key: protocol[key] for key in ("resize", "crop") if protocol[key] is not None}

@@ -28,7 +28,7 @@ PLAIN = re.compile(r"[\w./:@%-]*")
 SWEEPS = {"-m", "--multirun"}
 
 
-def quoted(arguments: Sequence[str]) -> list[str]:
+def quote_paths(arguments: Sequence[str]) -> list[str]:
     """The arguments with the values of options that are paths in quotes, where Hydra would read them as something else.
 
     A value that is quoted already stays, and so do interpolations, and in a sweep what has commas: several values.
@@ -55,7 +55,7 @@ def _closing(value: str) -> str:
 CONTROLS = ("fakecam", "randomcam")
 
 
-def with_controls(cfg: DictConfig) -> DictConfig:
+def add_controls(cfg: DictConfig) -> DictConfig:
     """A configuration with FakeCAM and the random map after its methods; methods that it has stay as they are."""
     copy = cfg.copy()
     with open_dict(copy):

@@ -29,19 +29,19 @@ NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
 OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see check_boxes
 
 
-def explainers(cfg: DictConfig) -> dict[str, Explainer]:
+def make_methods(cfg: DictConfig) -> dict[str, Explainer]:
     """The methods of a configuration by name."""
     return _instantiate_group(cfg, "method")
 
 
-def measures(cfg: DictConfig) -> dict[str, Metric]:
+def make_metrics(cfg: DictConfig) -> dict[str, Metric]:
     """The metrics of a configuration by name, each with columns that tables can read."""
     metrics = _instantiate_group(cfg, "metric")
     all_columns(metrics)  # refuses a direction or reduction that there is not
     return metrics
 
 
-def saliency_rule(cfg: DictConfig) -> SaliencyRule:
+def make_rule(cfg: DictConfig) -> SaliencyRule:
     """The protocol's way from a raw map to a saliency."""
     try:
         return SaliencyRule(**plain(cfg.protocol.saliency))
@@ -49,7 +49,7 @@ def saliency_rule(cfg: DictConfig) -> SaliencyRule:
         raise CamsbenchError(f"protocol.saliency: {error}") from error
 
 
-def limits_of(cfg: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int]:
+def read_limits(cfg: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, int]:
     """For each of ``methods`` that has one its limit of images."""
     limits = plain(cfg.limits)
     for name, limit in limits.items():
@@ -76,7 +76,7 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
             )
 
 
-def images_of(node: DictConfig) -> list[Record]:
+def choose_images(node: DictConfig) -> list[Record]:
     """The images that ``data`` chooses."""
     options = plain(node)
     for later in ("boxes", "check"):
@@ -92,11 +92,11 @@ def images_of(node: DictConfig) -> list[Record]:
     return select(source, **selection)
 
 
-def with_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
+def add_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
     """The images with the boxes of ``data.boxes``, where a metric asks for any."""
     asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
     if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
-        records = boxes.with_boxes(records, node.root, node.boxes)
+        records = boxes.attach_boxes(records, node.root, node.boxes)
     check_boxes(records, asking)
     return records
 

@@ -93,7 +93,7 @@ class ExecutorOptions:
     named_device: bool = False  # runtime.device names one, such as cuda:1
 
 
-def prepare_executor(node: Mapping[str, Any], device: torch.device) -> ExecutorOptions:
+def check_executor(node: Mapping[str, Any], device: torch.device) -> ExecutorOptions:
     """Check the options of ``runtime.executor``.
 
     Raises:
@@ -144,7 +144,7 @@ class Runtime:
     tune_process: bool  # see ``camsbench.core.process``
 
 
-def prepare(node: DictConfig) -> Runtime:
+def check_runtime(node: DictConfig) -> Runtime:
     """Check the options of ``runtime`` and set the precision of CUDA's arithmetic.
 
     Raises:
@@ -161,7 +161,7 @@ def prepare(node: DictConfig) -> Runtime:
         raise CamsbenchError(f"runtime.bare={node.bare}: give a number of repeats, or 0 to leave the measurement out")
     if not isinstance(node.heartbeat, int | float) or node.heartbeat <= 0:
         raise CamsbenchError(f"runtime.heartbeat={node.heartbeat}: give the seconds between two lines of progress")
-    device = backends.place(node.backend, node.device)
+    device = backends.choose_place(node.backend, node.device)
     dtype = copies_dtype(node.precision, node.backend, device)
     compiles = check_compile(node.compile, node.backend, device)
     set_precision(node.precision)
@@ -174,7 +174,7 @@ def prepare(node: DictConfig) -> Runtime:
         bare=node.bare,
         backend=node.backend,
         cache=Path(node.cache).expanduser() if node.cache else None,
-        executor=prepare_executor(node.executor, device),
+        executor=check_executor(node.executor, device),
         shard=Shard.parse(node.shard),
         heartbeat=node.heartbeat,
         options=PassOptions(fold=node.fold, repack=node.repack, copies_dtype=dtype, compile=compiles),

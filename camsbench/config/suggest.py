@@ -23,7 +23,7 @@ LISTS = ("method", "metric")  # groups of which a run may have several
 FEW = 12  # choices that a sentence can list
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
+def compose_or_suggest(overrides: Sequence[str]) -> DictConfig:
     """The configuration of some overrides.
 
     Raises:
@@ -32,11 +32,11 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     try:
         return compose_config(overrides)
     except Exception as error:
-        said = "; ".join(nearest(overrides)) or " ".join(str(error).split())
+        said = "; ".join(suggest_nearest(overrides)) or " ".join(str(error).split())
         raise CamsbenchError(said) from error
 
 
-def nearest(arguments: Sequence[str]) -> list[str]:
+def suggest_nearest(arguments: Sequence[str]) -> list[str]:
     """A sentence for each choice or option among the arguments that there is not."""
     try:
         given = OverridesParser.create().parse_overrides([one for one in arguments if not one.startswith("-")])

@@ -15,7 +15,7 @@ Boxes = tuple[tuple[Box, ...], ...]
 """For each image of a batch its boxes."""
 
 
-def checked(boxes: Sequence[Sequence[Sequence[float]]], images: int, height: int, width: int) -> Boxes:
+def clip_boxes(boxes: Sequence[Sequence[Sequence[float]]], images: int, height: int, width: int) -> Boxes:
     """A caller's boxes (xmin, ymin, xmax, ymax) for each of ``images`` images, clipped to the image.
 
     Boxes that lie outside the image are dropped; an image may have none.

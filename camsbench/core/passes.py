@@ -92,7 +92,7 @@ class Counting(Protocol):
 
 
 @contextmanager
-def counted(split: Counting) -> Iterator[Passes]:
+def count_passes(split: Counting) -> Iterator[Passes]:
     """The passes of a split's network inside the block, known at its end."""
     before, found = replace(split.passes), Passes()
     yield found

@@ -13,7 +13,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 from camsbench.core.preprocess import Box
 from camsbench.data import labels
 from camsbench.data.record import Record
-from camsbench.data.storage import Folder, Stored, located
+from camsbench.data.storage import Folder, Stored, locate
 from camsbench.errors import CamsbenchError
 
 ARCHIVE = "ILSVRC2012_bbox_val_v3.tgz"
@@ -21,7 +21,7 @@ PLACES = ("ILSVRC/Annotations/CLS-LOC/val", "Annotations/CLS-LOC/val", "bbox/val
 LARGEST = 2**20  # bytes of a file of boxes: those of ILSVRC2012 have a few thousand
 
 
-def with_boxes(records: Sequence[Record], root: str, boxes: str) -> list[Record]:
+def attach_boxes(records: Sequence[Record], root: str, boxes: str) -> list[Record]:
     """The records with the boxes that ``boxes`` holds, in pixels of the pictures; ``auto`` looks about in ``root``.
 
     Args:
@@ -30,7 +30,7 @@ def with_boxes(records: Sequence[Record], root: str, boxes: str) -> list[Record]
     Raises:
         CamsbenchError: what is named is not there or not of this kind, or names none of the images.
     """
-    place = _beside(located("data.root", root)) if boxes == "auto" else located("data.boxes", boxes)
+    place = _beside(locate("data.root", root)) if boxes == "auto" else locate("data.boxes", boxes)
     if place is None:
         return list(records)
     found = dict(_boxes(place, {r.image_id for r in records}))
@@ -78,7 +78,7 @@ def _boxes(place: Folder | Stored, wanted: set[str]) -> Iterator[tuple[str, tupl
             if name.endswith(".xml") and (one := name.removesuffix(".xml")) in wanted:
                 yield one, of_xml(inside.file(name).read(), name)
     elif place.name.endswith(".csv"):
-        yield from ((one, boxes) for one, boxes in labels.of_file(place).boxes.items() if one in wanted)
+        yield from ((one, boxes) for one, boxes in labels.read_labels(place).boxes.items() if one in wanted)
     else:
         yield from _of_archive(place, wanted)
 

@@ -30,7 +30,7 @@ def sample(draw: int) -> list[int]:
 
 
 @cache
-def frozen(draw: int) -> tuple[str, ...]:
+def read_draw(draw: int) -> tuple[str, ...]:
     """The ids of a draw, 0 to 9, as they are frozen in the package.
 
     ``union`` checks that there is such a draw.
@@ -50,4 +50,4 @@ def union(draw: int | Sequence[int], limit: int | None = None) -> list[str]:
         raise CamsbenchError(f"data.draw={draw}: give a number from 0 to {COUNT - 1}, or a list of such numbers")
     if limit is not None and limit > SIZE:
         raise CamsbenchError(f"data.limit={limit}: a draw has {SIZE} images; take fewer, or data.draw=null for all")
-    return list(dict.fromkeys(name for one in draws for name in frozen(one)[:limit]))
+    return list(dict.fromkeys(name for one in draws for name in read_draw(one)[:limit]))

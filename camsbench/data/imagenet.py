@@ -6,9 +6,9 @@ from functools import cache
 
 from camsbench.data import labels as tables
 from camsbench.data import layouts, shards
-from camsbench.data.layouts import INSIDE, LAYOUTS, Found, Lookup, unique
+from camsbench.data.layouts import INSIDE, LAYOUTS, FoundImages, Lookup, unique
 from camsbench.data.record import Record
-from camsbench.data.storage import Folder, Stored, located
+from camsbench.data.storage import Folder, Stored, locate
 from camsbench.errors import CamsbenchError
 
 
@@ -17,7 +17,7 @@ def ilsvrc2012(root: str, layout: str = "auto", labels: str | None = None, name:
     return find(root, layout, labels).records
 
 
-def find(root: str, layout: str = "auto", labels: str | None = None) -> Found:
+def find(root: str, layout: str = "auto", labels: str | None = None) -> FoundImages:
     """The validation images under ``root``, and how they were recognised.
 
     An image's id is the official one where its name has it, else its name without suffix; where two folders hold the
@@ -33,15 +33,15 @@ def find(root: str, layout: str = "auto", labels: str | None = None) -> Found:
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise CamsbenchError(f"data.layout={layout}: choose auto or one of {', '.join(LAYOUTS)}")
-    top = located("data.root", root)
-    given = located("data.labels", labels) if labels is not None else None
+    top = locate("data.root", root)
+    given = locate("data.labels", labels) if labels is not None else None
     if isinstance(given, Folder):
         raise CamsbenchError(f"data.labels={labels}: this is a folder; give the file that has the labels")
     if isinstance(top, Stored):
         return _of_file(top, given)
     places = [top.child(path) for path in INSIDE]
     find_labels = _lookup(given, [*places, top.above])
-    found = layouts.found_in(places, find_labels, layout)
+    found = layouts.find_images(places, find_labels, layout)
     if found is None:
         raise CamsbenchError(_nothing(root, find_labels(), layout))
     return found
@@ -49,12 +49,12 @@ def find(root: str, layout: str = "auto", labels: str | None = None) -> Found:
 
 def _lookup(given: Stored | None, folders: list[Folder]) -> Lookup:
     """The labels of the file that is given, or of the first that lies in ``folders``; read once."""
-    return cache(lambda: tables.of_file(given) if given else tables.found_in(folders))
+    return cache(lambda: tables.read_labels(given) if given else tables.find_labels(folders))
 
 
-def _of_file(file: Stored, given: Stored | None) -> Found:
+def _of_file(file: Stored, given: Stored | None) -> FoundImages:
     if file.name.endswith(".parquet"):
-        return Found("parquet", str(file), unique(shards.rows(file)), "the shard's column label")
+        return FoundImages("parquet", str(file), unique(shards.rows(file)), "the shard's column label")
     if file.name.endswith(".tar"):
         return layouts.of_tar(file, _lookup(given, [file.folder]))
     raise CamsbenchError(

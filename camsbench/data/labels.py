@@ -34,21 +34,21 @@ class Labels:
     source: str
 
 
-def found_in(folders: Sequence[Folder]) -> Labels | None:
+def find_labels(folders: Sequence[Folder]) -> Labels | None:
     """The first label file among ``folders``, by its usual names."""
     for folder in folders:
         if SOLUTION in folder.entries:
-            return of_file(folder.file(SOLUTION))
+            return read_labels(folder.file(SOLUTION))
         for devkit in (folder, folder.child("data"), folder.child(f"{DEVKIT}/data")):
             if TRUTH in devkit.entries:
-                return of_file(devkit.file(TRUTH))
+                return read_labels(devkit.file(TRUTH))
         for name in (f"{DEVKIT}.tar.gz", *LISTS):
             if name in folder.entries:
-                return of_file(folder.file(name))
+                return read_labels(folder.file(name))
     return None
 
 
-def of_file(file: Stored) -> Labels:
+def read_labels(file: Stored) -> Labels:
     """The labels of a file, recognised by its name and its first line.
 
     Raises:

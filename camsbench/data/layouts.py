@@ -19,7 +19,7 @@ ARCHIVE = "ILSVRC2012_img_val.tar"
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundImages:
     """Images, and how they were recognised."""
 
     layout: str
@@ -31,11 +31,11 @@ class Found:
 Lookup = Callable[[], Labels | None]
 """The file of labels, read when a layout asks for it: what lies beside labelled folders is none of ours."""
 
-Layout = Callable[[Folder, Lookup], Found | None]
+Layout = Callable[[Folder, Lookup], FoundImages | None]
 """The images of a folder in this layout; None where the folder is of another."""
 
 
-def wnid_folders(folder: Folder, find_labels: Lookup) -> Found | None:
+def wnid_folders(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """Folders ``n01440764`` ...: the class is the wnid's place among all 1000."""
     if not any(WNID.fullmatch(name) for name in folder.folders):
         return None
@@ -48,10 +48,10 @@ def wnid_folders(folder: Folder, find_labels: Lookup) -> Found | None:
         for wnid, name in folder.below()
         if is_image(name) and WNID.fullmatch(wnid)
     ]
-    return Found("wnid", str(folder), records, "the folders' wnids")
+    return FoundImages("wnid", str(folder), records, "the folders' wnids")
 
 
-def numbered_folders(folder: Folder, find_labels: Lookup) -> Found | None:
+def numbered_folders(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """Folders ``0`` to ``999``: the class is the number."""
     numbers = [name for name in folder.folders if name.isdigit()]
     if not numbers:
@@ -65,10 +65,12 @@ def numbered_folders(folder: Folder, find_labels: Lookup) -> Found | None:
         for number, name in folder.below()
         if is_image(name) and number.isdigit()
     ]
-    return Found("index", str(folder), sorted(records, key=lambda r: (r.label, r.image_id)), "the folders' numbers")
+    return FoundImages(
+        "index", str(folder), sorted(records, key=lambda r: (r.label, r.image_id)), "the folders' numbers"
+    )
 
 
-def flat_folder(folder: Folder, find_labels: Lookup) -> Found | None:
+def flat_folder(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """One folder of images and a file of their labels; an image of the file that is not there fails when it is read."""
     there = {image_id(name): name for name in folder.files if is_image(name)}
     if not there:
@@ -86,32 +88,32 @@ def flat_folder(folder: Folder, find_labels: Lookup) -> Found | None:
         Record(one, folder.file(there.get(one, f"{one}.JPEG")), labels.label[one], labels.boxes.get(one, ()))
         for one in sorted(labels.label)
     ]
-    return Found("flat", str(folder), records, labels.source)
+    return FoundImages("flat", str(folder), records, labels.source)
 
 
-def unopened_tar(folder: Folder, find_labels: Lookup) -> Found | None:
+def unopened_tar(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """``ILSVRC2012_img_val.tar`` as it was downloaded."""
     return of_tar(folder.file(ARCHIVE), find_labels) if ARCHIVE in folder.entries else None
 
 
-def webdataset(folder: Folder, find_labels: Lookup) -> Found | None:
+def webdataset(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """Tar shards whose samples hold an image and its class (``.cls`` or ``.json``)."""
     names = [name for name in folder.files if name.endswith(".tar") and name != ARCHIVE]
     names = [name for name in names if "val" in name] or names
     if not names:
         return None
     records = [record for name in names for record in tars.samples(folder.file(name))]
-    return Found("webdataset", f"{folder}, {len(names)} tars", records, "the samples' .cls or .json")
+    return FoundImages("webdataset", f"{folder}, {len(names)} tars", records, "the samples' .cls or .json")
 
 
-def parquet(folder: Folder, find_labels: Lookup) -> Found | None:
+def parquet(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """Hugging Face's parquet shards, those of the validation split."""
     names = [name for name in folder.files if name.endswith(".parquet")]
     names = [name for name in names if name.startswith(("val", "test"))] or names
     if not names:
         return None
     records = [record for name in names for record in shards.rows(folder.file(name))]
-    return Found("parquet", f"{folder}, {len(names)} shards", records, "the shards' column label")
+    return FoundImages("parquet", f"{folder}, {len(names)} shards", records, "the shards' column label")
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -124,15 +126,15 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def of_tar(file: Stored, find_labels: Lookup) -> Found:
+def of_tar(file: Stored, find_labels: Lookup) -> FoundImages:
     """The images of a tar: samples with classes of their own, or images whose labels lie in a file."""
     members = tars.images(file)
     if not members:
-        return Found("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
+        return FoundImages("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
     labels = find_labels()
     if labels is None:
         if tars.has_classes(file):
-            return Found("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
+            return FoundImages("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
         raise CamsbenchError(_unlabelled(str(file)))
     unknown = [one for one in members if one not in labels.label]
     if unknown:
@@ -141,10 +143,10 @@ def of_tar(file: Stored, find_labels: Lookup) -> Found:
             f"{unknown[0]}: give the file of these images with data.labels="
         )
     records = [Record(one, members[one], labels.label[one], labels.boxes.get(one, ())) for one in sorted(members)]
-    return Found("tar", str(file), records, labels.source)
+    return FoundImages("tar", str(file), records, labels.source)
 
 
-def found_in(places: Sequence[Folder], find_labels: Lookup, layout: str) -> Found | None:
+def find_images(places: Sequence[Folder], find_labels: Lookup, layout: str) -> FoundImages | None:
     """The images of the first of ``places`` that is in one of the layouts, or in the one that is named."""
     chosen = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
     for place in places:

@@ -8,7 +8,7 @@ from typing import IO, Any, Literal, Protocol
 from camsbench.core.preprocess import Box
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """An encoded image: a ``pathlib.Path``, or what lies in an archive, a shard or on a server.
 
     ``str(source)`` says where, ``name`` which file it was.
@@ -25,7 +25,7 @@ class Record:
     """One labelled image: ``boxes`` in pixels of the picture, or in fractions of its sides where ``relative``."""
 
     image_id: str
-    source: Source
+    source: ImageSource
     label: int
     boxes: tuple[Box, ...] = ()
     relative: bool = False

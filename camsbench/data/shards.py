@@ -23,7 +23,7 @@ _lock = Lock()
 
 
 @dataclass(frozen=True)
-class Cell:
+class ShardImage:
     """The encoded image in row ``row`` of a shard's row group ``group``."""
 
     shard: Stored
@@ -59,7 +59,7 @@ def rows(shard: Stored) -> list[Record]:
                     name = (path or {}).get("path") or f"{posixpath.basename(shard.path)}-{group}-{row}"
                     if not isinstance(label, int) or label < 0:
                         raise CamsbenchError(f"data.root={shard}: {name} has no label; give the validation split")
-                    found.append(Record(image_id(name), Cell(shard, group, row, name), label))
+                    found.append(Record(image_id(name), ShardImage(shard, group, row, name), label))
     except (pa.ArrowInvalid, KeyError, TypeError, AttributeError) as error:
         raise CamsbenchError(
             f"data.root={shard}: no parquet shard with the columns image (bytes, path) and label: {error}"

@@ -108,7 +108,7 @@ def _above(path: str) -> str:
     return posixpath.dirname(path) if not host or "/" in inside else path
 
 
-def located(option: str, root: str) -> Folder | Stored:
+def locate(option: str, root: str) -> Folder | Stored:
     """What ``root`` names: a folder or a file, here (``~`` is the home folder) or behind a URL.
 
     Raises:

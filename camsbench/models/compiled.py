@@ -49,7 +49,7 @@ def layout(x: Tensor) -> torch.memory_format:
 _known: WeakKeyDictionary[nn.Module, OneShape] = WeakKeyDictionary()
 
 
-def compiled(part: nn.Module, size: int) -> OneShape:
+def compile_part(part: nn.Module, size: int) -> OneShape:
     """``part`` compiled for batches of ``size`` images; as CUDA graphs on CUDA. Made once a part."""
     if part not in _known:
         on_cuda = any(p.is_cuda for p in part.parameters())

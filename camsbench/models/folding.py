@@ -71,7 +71,7 @@ _known: WeakKeyDictionary[nn.Module, Folding] = WeakKeyDictionary()
 
 
 @torch.inference_mode(mode=False)
-def folded(part: nn.Module) -> nn.Module:
+def fold_norms(part: nn.Module) -> nn.Module:
     """``part`` with each BatchNorm behind a weighted layer folded away; itself where it is no traced graph.
 
     Made once a graph, and made again when its weights change. It holds a second copy of the folded layers' weights.

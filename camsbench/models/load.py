@@ -20,7 +20,7 @@ from camsbench.models.split import TorchSplit, check_range, cut
 from camsbench.models.weights import ModelSpec, fill, state_dict
 
 
-def load(
+def load_network(
     spec: ModelSpec,
     options: PassOptions,
     *,

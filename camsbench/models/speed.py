@@ -47,7 +47,7 @@ class Speed:
 ALL = Passes(1, 1, 1, 1)
 
 
-def by_kind(
+def time_by_kind(
     cost: Callable[[Callable[[], Any], int], float], split: Split, x: Tensor, A: Tensor, passes: Passes = ALL
 ) -> Speed:
     """``cost(work, images)`` an image of each kind of pass that is among ``passes``.
@@ -73,7 +73,7 @@ def by_kind(
     return Speed(features, head, max(0.0, back_head), max(0.0, back_features), tail)
 
 
-def times(work: Callable[[], Any], device: torch.device, repeats: int | None, seconds: float) -> list[float]:
+def time_repeats(work: Callable[[], Any], device: torch.device, repeats: int | None, seconds: float) -> list[float]:
     """Seconds of each of ``repeats``, or of three when these took ``seconds``; None: as many as fit, at least one."""
     found: list[float] = []
     _wait(device)
@@ -127,7 +127,7 @@ class BareTimer:
         x, A = self._images
         start = time.perf_counter()
         self._start = self._start or start
-        self.samples.append(by_kind(self._time_once, self.split, x, A, NONE))
+        self.samples.append(time_by_kind(self._time_once, self.split, x, A, NONE))
         self._sampling += time.perf_counter() - start
         self.seconds += time.perf_counter() - begun
 
@@ -147,11 +147,11 @@ class BareTimer:
 
         def cost(work: Callable[[], Any], images: int) -> float:
             nonlocal fewest
-            found = times(work, self.split.device, self.repeats, seconds)
+            found = time_repeats(work, self.split.device, self.repeats, seconds)
             fewest = min(fewest, len(found))
             return statistics.median(found) / images
 
-        rest = by_kind(cost, self.split, *self._images, passes)
+        rest = time_by_kind(cost, self.split, *self._images, passes)
         return replace(rest, features=features, head=head), fewest
 
     @cached_property
@@ -166,4 +166,4 @@ class BareTimer:
         return x, A
 
     def _time_once(self, work: Callable[[], Any], images: int) -> float:
-        return times(work, self.split.device, 1, 0.0)[0] / images
+        return time_repeats(work, self.split.device, 1, 0.0)[0] / images

@@ -12,8 +12,8 @@ from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
 from camsbench.models import graph
-from camsbench.models.compiled import compiled
-from camsbench.models.folding import folded
+from camsbench.models.compiled import compile_part
+from camsbench.models.folding import fold_norms
 from camsbench.models.weights import weight_hash
 
 
@@ -76,11 +76,11 @@ class TorchSplit:
 
     def _pass(self, name: str, part: nn.Module, inputs: Tensor) -> Tensor:
         """Through a part as it should run now: gradients, and rules in place of them, see the network as it is."""
-        ready = folded(part) if self.options.fold and not torch.is_grad_enabled() else part
+        ready = fold_norms(part) if self.options.fold and not torch.is_grad_enabled() else part
         if not self.passes_copies:
             out = ready(inputs)
         else:
-            ready = compiled(ready, self.micro_batch.size) if self.options.compile else ready
+            ready = compile_part(ready, self.micro_batch.size) if self.options.compile else ready
             dtype = self.options.copies_dtype
             low = dtype != torch.float32
             with torch.autocast(inputs.device.type, dtype if low else None, enabled=low):
@@ -128,7 +128,7 @@ def cut(
         _check_layout(A, name, layer)
         head = graph.head_of(model, traced, node, f"{name} at layer '{layer}'")
         logits = head(A)
-        quick = folded(head)(folded(features)(x)) if options.fold else logits
+        quick = fold_norms(head)(fold_norms(features)(x)) if options.fold else logits
     if not torch.allclose(logits, whole, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise CamsbenchError(_does_not_recompose(name, layer, logits, whole, "choose another model.layer"))
     scale = float(whole.nan_to_num().abs().max())  # untrained networks have logits of 1e3, some of them near 0

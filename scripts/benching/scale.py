@@ -23,7 +23,7 @@ from PIL import Image
 
 from benching.runs import of_process, repeated
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import images_of
+from camsbench.config.instantiate import choose_images
 from camsbench.data import imagenet, tars
 from camsbench.data.classes import validation_id
 from camsbench.store.folder import RunFolder
@@ -172,7 +172,7 @@ def _fill(output: Path, options: list[str], done: int) -> None:
     (written,) = folder.parts()
     written.unlink()
     root = next(option.partition("=")[2] for option in options if option.startswith("data.root="))
-    records = images_of(compose_config(["data=ilsvrc2012", f"data.root='{root}'"]).data)
+    records = choose_images(compose_config(["data=ilsvrc2012", f"data.root='{root}'"]).data)
     with folder.locked(), folder.moment():
         folder.write_manifest(records)
         for block in range(done // BLOCK):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import camsbench
-from camsbench.core.passes import Passes, counted
+from camsbench.core.passes import Passes, count_passes
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
 from camsbench.models.backends.exported import ExportedSplit
@@ -82,7 +82,7 @@ def targets(n: int) -> list[int]:
 def counted_by(subject: Network) -> Iterator[Passes]:
     """Count the passes of a split, or of a peer's own copy of the model."""
     if not isinstance(subject, nn.Module):
-        with counted(subject) as passes:
+        with count_passes(subject) as passes:
             yield passes
         return
     passes = Passes()

@@ -23,7 +23,7 @@ def provides(backend: str) -> frozenset[str]:
     return PROVIDES.get(backend, frozenset())
 
 
-def place(backend: str, device: str) -> torch.device:
+def choose_place(backend: str, device: str) -> torch.device:
     """The device of a backend, from ``runtime.device``.
 
     Raises:
@@ -47,7 +47,9 @@ def place(backend: str, device: str) -> torch.device:
     return torch.device("cpu")
 
 
-def on(backend: str, splits: Sequence[TorchSplit], cache: Path | None = None) -> Sequence[TorchSplit | ExportedSplit]:
+def move_to(
+    backend: str, splits: Sequence[TorchSplit], cache: Path | None = None
+) -> Sequence[TorchSplit | ExportedSplit]:
     """The same network, cut at the same layers, on a backend; the whole network is exported and compiled once.
 
     What is exported stays in ``cache`` (None: the user's cache folder) for the next time. Features, head and whole

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config.instantiate import measures
+from camsbench.config.instantiate import make_metrics
 from camsbench.config.job import check_maps
 from camsbench.core.columns import Column, all_columns, distinct
 from camsbench.errors import CamsbenchError
@@ -53,7 +53,7 @@ class Source:
     @cached_property
     def columns(self) -> list[Column]:
         """What the metrics declare of their columns, in the order of the configuration."""
-        return distinct(all_columns(measures(self.config)))
+        return distinct(all_columns(make_metrics(self.config)))
 
     @property
     def pairs(self) -> pd.DataFrame:

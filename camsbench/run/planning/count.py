@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
-from camsbench.config.instantiate import explainers, limits_of, measures, saliency_rule
+from camsbench.config.instantiate import make_methods, make_metrics, make_rule, read_limits
 from camsbench.core import scoring
 from camsbench.core.explained import Metric, explain
 from camsbench.core.fusion import MeanOfLayers
@@ -61,8 +61,8 @@ def plan(cfg: DictConfig, networks: Networks | None = None, cell: str | None = N
         CamsbenchError: an option is wrong; the sentence names it and the remedy.
     """
     networks = networks or Networks()
-    methods, metrics, rule = explainers(cfg), measures(cfg), saliency_rule(cfg)
-    limits = limits_of(cfg, methods)
+    methods, metrics, rule = make_methods(cfg), make_metrics(cfg), make_rule(cfg)
+    limits = read_limits(cfg, methods)
     total, _ = images.count(cfg)
     layers = networks.layers(cfg)
     if cfg.model.fuse is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config.instantiate import SELECTION, images_of
+from camsbench.config.instantiate import SELECTION, choose_images
 from camsbench.data import draws
 from camsbench.data.classes import validation_id
 from camsbench.data.record import Record
@@ -26,7 +26,7 @@ def count(cfg: DictConfig) -> tuple[int, str | None]:
     node = cfg.data
     root = None if OmegaConf.is_missing(node, "root") else str(node.get("root", "."))  # embedded data have none
     if root is not None and Path(root).expanduser().is_dir():
-        return len(images_of(node)), None
+        return len(choose_images(node)), None
     numbers = range(1, draws.VALIDATION + 1)
     whole = [Record(validation_id(number), Path(), number % CLASSES) for number in numbers]
     selection = OmegaConf.to_container(OmegaConf.masked_copy(node, [key for key in SELECTION if key in node]))

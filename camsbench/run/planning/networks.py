@@ -13,12 +13,12 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from camsbench.config.build import networks
-from camsbench.config.runtime import prepare
+from camsbench.config.build import cut_networks
+from camsbench.config.runtime import check_runtime
 from camsbench.core.passes import Rehearsal
 from camsbench.errors import CamsbenchError
 from camsbench.models.dry import DrySplit
-from camsbench.models.speed import Speed, by_kind, times
+from camsbench.models.speed import Speed, time_by_kind, time_repeats
 from camsbench.models.split import TorchSplit
 
 IMAGES = {"cpu": 2, "cuda": 64}  # a CPU's convolutions hardly grow faster beyond
@@ -72,8 +72,10 @@ class Networks:
 
     def _layer(self, split: TorchSplit) -> Layer:
         rate = self.rates.get(split.name, self.rates.get(""))
-        x, A = sample(split)
-        return Layer(DrySplit.of(split, A), measured(split, x, A) if rate is None else given(split, x, A, rate))
+        x, A = sample_images(split)
+        return Layer(
+            DrySplit.of(split, A), measure_speed(split, x, A) if rate is None else scale_speed(split, x, A, rate)
+        )
 
     def _splits(self, cfg: DictConfig) -> list[TorchSplit]:
         key = _key(cfg)
@@ -81,7 +83,7 @@ class Networks:
             self._loaded = ("", [], [])  # two large networks need not fit at once
             drawn = OmegaConf.merge(cfg, {"model": {"weights": "random"}})
             assert isinstance(drawn, DictConfig)
-            splits = networks(drawn, prepare(cfg.runtime))
+            splits = cut_networks(drawn, check_runtime(cfg.runtime))
             budget = Rehearsal()
             self._loaded = (key, splits, [replace(split, micro_batch=budget).plain for split in splits])
         return self._loaded[1]
@@ -93,24 +95,24 @@ def _key(cfg: DictConfig) -> str:
     return json.dumps([model, cfg.protocol.crop, cfg.runtime.micro_batch, cfg.runtime.device], sort_keys=True)
 
 
-def measured(split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
+def measure_speed(split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
     """The speed of a network here, on images ``x`` [B,3,H,W] and their activations ``A`` [B,K,h,w]."""
     A = A.repeat(-(-split.micro_batch.size // len(A)), 1, 1, 1)  # VGG's head reads 400 MB of weights a micro-batch
-    return by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, A)
+    return time_by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, A)
 
 
-def given(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
+def scale_speed(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
     """The speed of a network that passes ``rate`` images a second, on whatever machine.
 
     Its head and its gradients take their share of the multiplications, counted without doing them.
     """
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        flops = by_kind(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
+        flops = time_by_kind(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
     per_flop = 1 / rate / (flops.features + flops.head)
     return Speed(*(value * per_flop for value in vars(flops).values()))
 
 
-def sample(split: TorchSplit) -> tuple[Tensor, Tensor]:
+def sample_images(split: TorchSplit) -> tuple[Tensor, Tensor]:
     """A few noise images [B,3,H,W], and their activations [B,K,h,w]; this pass warms up, too."""
     side = split.preprocess.crop
     images = min(split.micro_batch.size, IMAGES.get(split.device.type, 8))
@@ -128,4 +130,4 @@ def _flops(work: Callable[[], Any]) -> float:
 
 def _repeat(work: Callable[[], Any], device: torch.device) -> float:
     """Seconds of the fastest of several repeats."""
-    return min(times(work, device, None, SECONDS))
+    return min(time_repeats(work, device, None, SECONDS))
