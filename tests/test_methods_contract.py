@@ -34,6 +34,12 @@ def pooled(lite0: TorchSplit) -> TorchSplit:
     return cut(lite0.model, "bn2", preprocess, name="lite0", micro_batch=MicroBatch(16))
 
 
+@pytest.fixture(scope="module", params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    """Of the module: so that the tests of a method stand together, and one worker makes its reference."""
+    return request.param
+
+
 @pytest.fixture
 def network(request: pytest.FixtureRequest, inside: TorchSplit, pooled: TorchSplit) -> TorchSplit:
     parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
@@ -46,12 +52,9 @@ def pictures(full_images: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def reference(inside: TorchSplit, pooled: TorchSplit, pictures: Tensor) -> dict[str, Tensor]:
-    networks = {method: pooled if method in POOLED_HEAD else inside for method in METHODS}
-    return {
-        method: camsbench.explain(contract_method(method), networks[method], pictures, TARGET, ids=IDS)
-        for method in METHODS
-    }
+def reference(method: str, inside: TorchSplit, pooled: TorchSplit, pictures: Tensor) -> dict[str, Tensor]:
+    network = pooled if method in POOLED_HEAD else inside
+    return {method: camsbench.explain(contract_method(method), network, pictures, TARGET, ids=IDS)}
 
 
 SIDE = 96
@@ -64,7 +67,6 @@ def test_the_issue_s_methods_are_all_there() -> None:
     assert set(named.split()) <= set(METHODS)
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_shape_range_and_finiteness(method: str, reference: dict[str, Tensor]) -> None:
     saliency = reference[method]
     assert saliency.shape == (2, 1, SIDE, SIDE)
@@ -73,7 +75,6 @@ def test_shape_range_and_finiteness(method: str, reference: dict[str, Tensor]) -
     torch.testing.assert_close(saliency.amax((1, 2, 3)), torch.ones(2))
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_same_map_for_any_micro_batch(
     method: str, size: int, network: TorchSplit, pictures: Tensor, reference: dict[str, Tensor]
@@ -84,7 +85,6 @@ def test_same_map_for_any_micro_batch(
     torch.testing.assert_close(got, reference[method], rtol=0, atol=TOLERANCE.get(method, 2e-5))
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_a_batch_with_a_target_an_image_equals_single_images(
     method: str, network: TorchSplit, pictures: Tensor, reference: dict[str, Tensor]
 ) -> None:
@@ -93,7 +93,6 @@ def test_a_batch_with_a_target_an_image_equals_single_images(
         torch.testing.assert_close(alone, reference[method][i : i + 1], rtol=0, atol=TOLERANCE.get(method, 2e-5))
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_input_weights_and_mode_are_untouched(method: str, network: TorchSplit, pictures: Tensor) -> None:
     x, weights = pictures[:1].clone(), weight_hash(network.model)
     camsbench.explain(contract_method(method), network, x, TARGET[:1])
@@ -103,7 +102,6 @@ def test_input_weights_and_mode_are_untouched(method: str, network: TorchSplit, 
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in network.model.parameters())
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_an_exception_in_mid_work_leaves_nothing_behind(
     method: str, network: TorchSplit, pictures: Tensor, reference: dict[str, Tensor]
 ) -> None:
@@ -126,14 +124,15 @@ def test_an_exception_in_mid_work_leaves_nothing_behind(
     torch.testing.assert_close(again, reference[method][:1], rtol=0, atol=TOLERANCE.get(method, 2e-5))
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_it_works_in_the_callers_inference_mode(method: str, network: TorchSplit, pictures: Tensor) -> None:
     with torch.inference_mode():
         saliency = camsbench.explain(contract_method(method), network, pictures[:1] * 1, TARGET[:1])
     assert saliency.shape == (1, 1, SIDE, SIDE)
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in CONTROLS | RANDOM_COVERAGE])
+@pytest.mark.parametrize(
+    "method", [method for method in METHODS if method not in CONTROLS | RANDOM_COVERAGE], indirect=True
+)
 def test_a_constant_map_becomes_zeros_and_a_flag(method: str, network: TorchSplit) -> None:
     """Where all cells are alike and the head ignores them, no cell matters more than another."""
     dead = replace(network, features_graph=ConstantFeatures(), head_graph=ConstantHead())
