@@ -18,6 +18,7 @@ from camsbench.core.columns import distinct
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 from camsbench.report import figures, page, papertable
+from camsbench.report.saved_run import SavedRun
 from camsbench.session import Outcome
 
 log = logging.getLogger(__name__)
@@ -104,8 +105,8 @@ def _write_page(cfg: DictConfig, done: Sequence[Outcome], top: Path) -> None:
     """The report of all runs, with the table beside them; ``experiment.yaml`` lets it be written anew."""
     own = OmegaConf.masked_copy(cfg, ["name", "smoke", "seed", "table", "figure"])
     write_text(top / page.EXPERIMENT, OmegaConf.to_yaml(own))
-    runs = [page.Source.of(outcome.path, outcome.rows) for outcome in done]
-    found = page.Found(runs, [page.Experiment(top, own, runs)])
+    runs = [SavedRun.load(outcome.path, outcome.rows) for outcome in done]
+    found = page.ReportInput(runs, [page.Experiment(top, own, runs)])
     page.write(found, top / "report.html", found.maps)
 
 

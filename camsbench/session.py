@@ -14,7 +14,7 @@ from camsbench.core.process import allow_pauses, tune_allocator
 from camsbench.data.checks import agreement, refuse_wrong
 from camsbench.errors import CamsbenchError
 from camsbench.report import page
-from camsbench.report.finished import Finished
+from camsbench.report.saved_run import SavedRun
 from camsbench.report.summary import Outcome as Outcome
 from camsbench.report.summary import report
 from camsbench.run import identity
@@ -52,8 +52,9 @@ def execute(cfg: DictConfig) -> Outcome:
             folder.account(account.record())
             outcome = report(job, folder, account)
         if cfg.report.html:
-            found = page.Found([page.Source.of(folder.path, outcome.rows, outcome.pairs, len(job.records))], [])
-            page.write(found, folder.path / "report.html", cfg.report.maps, lambda run: Finished(run.path, job))
+            known = {"planned": len(job.records), "known_pairs": outcome.pairs, "built": job}
+            saved = SavedRun.load(folder.path, outcome.rows, **known)
+            page.write(page.ReportInput([saved], []), folder.path / "report.html", cfg.report.maps)
         return outcome
 
 

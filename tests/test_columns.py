@@ -26,10 +26,10 @@ from camsbench.core.explained import Explained
 from camsbench.data import draws
 from camsbench.data.embedded import samples
 from camsbench.metrics.pointing import PointingWithin
-from camsbench.report.page import Source
 from camsbench.report.page.columns import of_images, of_lines
 from camsbench.report.page.lines import entries
 from camsbench.report.page.standings import standings
+from camsbench.report.saved_run import SavedRun
 from camsbench.session import execute
 from camsbench.tables.pairs import pairs
 from camsbench.tables.spread import spread
@@ -119,9 +119,8 @@ def test_several_reductions_of_a_column() -> None:
     declared = Column("area", "lower", reduce=("median", "mean", "class_mean"), title="Area")
     given = rows("gradcam", n=3, area=[0.1, 0.2, 0.9]).assign(label=[0, 0, 1])
     summary = tables.summarise(given, [declared])
-    assert list(summary[["area", "area_mean", "area_class"]].to_numpy()[0]) == pytest.approx(
-        [0.2, 0.4, (0.15 + 0.9) / 2]
-    )
+    numbers = [summary[name][0] for name in ("area", "area_mean", "area_class")]
+    assert numbers == pytest.approx([0.2, 0.4, (0.15 + 0.9) / 2])
     assert "Area ↓ | Area/image ↓ | Area/class ↓" in tables.markdown(summary, [declared])
 
 
@@ -188,7 +187,7 @@ def test_a_user_s_median_in_summary_and_spread(run: Path) -> None:
 
 def test_a_user_s_median_in_the_report(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMSBENCH_PLUGINS", "test_columns")
-    source = Source.of(run)
+    source = SavedRun.load(run)
     columns = of_lines(of_images([source]))
     board = standings([source], entries([source]), columns)
     place = [column.name for column in columns].index("area")

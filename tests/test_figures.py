@@ -22,7 +22,7 @@ from camsbench.report.figures.curves import Curves
 from camsbench.report.figures.gallery import Line, Panel, figure_of
 from camsbench.report.figures.printing import PAGE, printed
 from camsbench.report.figures.strips import Strips, _folded
-from camsbench.report.finished import Finished
+from camsbench.report.saved_run import SavedRun
 from camsbench.store.folder import RunFolder
 
 JEEPS = "data.classes=[129,609]"  # spoonbill, predicted rightly; two jeeps, predicted as beach wagon and convertible
@@ -43,8 +43,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def runs(pair: list[Path]) -> list[Finished]:
-    return [Finished.of(folder) for folder in pair]
+def runs(pair: list[Path]) -> list[SavedRun]:
+    return [SavedRun.load(folder) for folder in pair]
 
 
 def titles(figure: Figure) -> list[str]:
@@ -63,20 +63,20 @@ def above(figure: Figure) -> list[str]:
     return [text.get_text() for axis in figure.axes for text in axis.texts if text.get_text() != "no map"]
 
 
-def test_a_gallery_pairs_the_predicted_with_the_true_class_of_what_is_mistaken(runs: list[Finished]) -> None:
+def test_a_gallery_pairs_the_predicted_with_the_true_class_of_what_is_mistaken(runs: list[SavedRun]) -> None:
     figure = Gallery()(runs)
     lines = [titles(figure)[i : i + 3] for i in range(0, 15, 3)]
     assert [line[0] for line in lines] == ["label: spoonbill", *["label: jeep"] * 4]
     classes = [line[1].rsplit(" ", 2)[0] for line in lines]
     assert classes == ["spoonbill", "beach wagon", "jeep", "convertible", "jeep"]
     for finished, place in zip(runs, (1, 2), strict=True):
-        row = finished.rows["imagenet_06_609", "bn2", "gradcam"]
+        row = finished.good_rows["imagenet_06_609", "bn2", "gradcam"]
         assert lines[place][1].endswith(f" {100 * row['probability']:.2f} %")
     assert pictures(figure) == ["image", "map", "map"] * 5
     assert above(figure) == ["gradcam", "reciprocam"]
 
 
-def test_a_gallery_shows_the_mistake_that_is_asked_for(runs: list[Finished]) -> None:
+def test_a_gallery_shows_the_mistake_that_is_asked_for(runs: list[SavedRun]) -> None:
     def shown(mistakes: dict[int, int]) -> list[str]:
         return [title.rsplit(" ", 2)[0] for title in titles(Gallery(mistakes)(runs))[1::3]]
 
@@ -93,10 +93,10 @@ def test_two_classes_of_one_image_and_methods_from_several_runs(tmp_path: Path) 
         run(tmp_path / "stick", "target=542", "method=gradcam", *one),
         run(tmp_path / "more", "target=542", "method=reciprocam", *one),
     ]
-    figure = Gallery()([Finished.of(folder) for folder in folders])
+    figure = Gallery()([SavedRun.load(folder) for folder in folders])
     assert [title.rsplit(" ", 2)[0] for title in titles(figure)] == ["label:", "drum", "", "label:", *["drumstick"] * 2]
     assert pictures(figure) == ["image", "map", "", "image", "map", "map"]
-    figure = Gallery(beside=True)([Finished.of(folder, {"gradcam": "Grad-CAM"}) for folder in folders])
+    figure = Gallery(beside=True)([SavedRun.load(folder, names={"gradcam": "Grad-CAM"}) for folder in folders])
     assert [title.rsplit(" ", 2)[0] for title in titles(figure)] == ["label:", "drum", "", *["drumstick"] * 2]
     assert pictures(figure) == ["image", "map", "", "map", "map"]
     assert above(figure) == ["Grad-CAM", "reciprocam"] * 2
@@ -108,14 +108,14 @@ def test_a_gallery_of_two_networks_names_them(tmp_path: Path) -> None:
         run(tmp_path / "a", *one),
         run(tmp_path / "b", "model=resnet18", "model.weights=random", "target=243", *one),
     ]
-    figure = Gallery()([Finished.of(folder) for folder in folders])
+    figure = Gallery()([SavedRun.load(folder) for folder in folders])
     assert [t.split("\n")[1] for t in titles(figure)[::2]] == ["tf_efficientnet_lite0", "resnet18"]
 
 
 def test_strips_print_the_correlation_that_the_run_measured(tmp_path: Path) -> None:
     layers = [f"metric.sanity_{order}.layers=[blocks.6,conv_head]" for order in ("cascading", "independent")]
     folder = run(tmp_path / "run", "metric=[sanity]", "method=reciprocam", "data.limit=2", *layers)
-    figure = Strips()([Finished.of(folder)])
+    figure = Strips()([SavedRun.load(folder)])
     curves = RunFolder(folder).curves().set_index(["curve", "image_id"])["y"]
     first = RunFolder(folder).rows()["image_id"][0]
     assert titles(figure) == ["trained", "conv_head", "blocks.6"] * 2
@@ -133,7 +133,7 @@ def test_curves_stand_beside_their_map(tmp_path: Path) -> None:
         tmp_path / "run", "metric=[deletion,insertion]", "method=[gradcam,reciprocam]", "data.limit=1", "gallery=1",
         "target=label", "metric.deletion.steps=8", "metric.insertion.steps=8",
     )  # fmt: skip
-    figure = Curves()([Finished.of(folder)])
+    figure = Curves()([SavedRun.load(folder)])
     areas = RunFolder(folder).rows().set_index("method")[["deletion", "insertion"]].stack()
     assert pictures(figure) == ["map", "", ""] * 2
     for i, method in enumerate(("gradcam", "reciprocam")):
@@ -147,7 +147,7 @@ def test_curves_stand_beside_their_map(tmp_path: Path) -> None:
             assert y.sum() / 8 - (y[0] + y[-1]) / 16 == pytest.approx(areas[method, name], abs=1e-6)
 
 
-def test_curves_that_a_run_did_not_measure_are_refused(runs: list[Finished]) -> None:
+def test_curves_that_a_run_did_not_measure_are_refused(runs: list[SavedRun]) -> None:
     with pytest.raises(CamsbenchError, match=r"no deletion_curve of image imagenet_14_129 .* metric=\[deletion"):
         Curves()(runs)
 

@@ -31,6 +31,7 @@ from camsbench.report.page.packed import Packer
 from camsbench.report.page.pictures import said
 from camsbench.report.page.standings import standings
 from camsbench.report.page.table import ImageTable
+from camsbench.report.saved_run import SavedRun
 from camsbench.session import execute
 from camsbench.store.folder import RunFolder
 
@@ -65,7 +66,7 @@ def content_of(report: Path) -> dict[str, Any]:
 
 
 def test_the_leaderboard_is_the_summary(run: Path) -> None:
-    source = page.Source.of(run)
+    source = SavedRun.load(run)
     columns = of_lines(of_images([source]))
     made = standings([source], entries([source]), columns)
     summary = tables.summarise(source.rows).set_index("method")
@@ -170,7 +171,7 @@ def test_more_maps_than_a_browser_opens_are_refused() -> None:
 
 
 def test_bands_are_the_quartiles_of_the_curves(run: Path) -> None:
-    source = page.Source.of(run)
+    source = SavedRun.load(run)
     lines = entries([source])
     kept = RunFolder(run).curves()
     found = curves([source], lines)
@@ -186,11 +187,11 @@ def test_bands_are_the_quartiles_of_the_curves(run: Path) -> None:
 
 def test_long_curves_are_thinned_to_their_ends(tmp_path: Path, run: Path) -> None:
     folder = RunFolder(tmp_path)
-    rows = page.Source.of(run).rows[:1].to_dict("records")
+    rows = SavedRun.load(run).rows[:1].to_dict("records")
     head = {key: rows[0][key] for key in ("model", "layer", "method", "protocol", "seed", "image_id")}
     y = np.linspace(0, 1, 225)
     folder.write_part([], [], [head | {"curve": "insertion_curve", "y": y.tolist()}])
-    source = page.Source(tmp_path, page.Source.of(run).config, pd.DataFrame(rows), {})
+    source = SavedRun(tmp_path, SavedRun.load(run).config, pd.DataFrame(rows))
     (found,) = curves([source], entries([source]))
     assert found.values.shape == (1, POINTS)
     assert found.values[0, [0, -1]].tolist() == [0, 1]
@@ -233,10 +234,10 @@ def test_the_page_loads_nothing_and_runs_nothing_of_the_data(run: Path, tmp_path
     text = (run / "report.html").read_text()
     assert "default-src 'none'" in text
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", re.sub(r"<script>.*</script>", "", text, flags=re.S))
-    source = page.Source.of(run)
+    source = SavedRun.load(run)
     rows = source.rows.assign(image_id=source.rows["image_id"] + "</script><b>", error=None)
     rows.loc[0, "error"] = "<img src=x onerror=alert(1)>"
-    page.write(page.Found([page.Source(run, source.config, rows, source.environment)], []), tmp_path / "x.html")
+    page.write(page.ReportInput([SavedRun(run, source.config, rows)], []), tmp_path / "x.html")
     assert "<img src=x" not in (tmp_path / "x.html").read_text()
     assert "</script><b>" not in (tmp_path / "x.html").read_text()
 

@@ -17,13 +17,13 @@ from camsbench.report.figures.curves import Curves
 from camsbench.report.figures.gallery import Line, Panel, figure_of, panel
 from camsbench.report.figures.printing import printed, save_for_print
 from camsbench.report.figures.strips import Strips
-from camsbench.report.finished import Finished
+from camsbench.report.saved_run import SavedRun
 
 
 class Kind(Protocol):
     """A kind of figure: its options as a frozen dataclass, and how it is drawn of some runs."""
 
-    def __call__(self, runs: Sequence[Finished]) -> Figure: ...
+    def __call__(self, runs: Sequence[SavedRun]) -> Figure: ...
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Gallery:
     mistakes: Mapping[int, int] = field(default_factory=dict)
     beside: bool = False
 
-    def __call__(self, runs: Sequence[Finished]) -> Figure:
-        columns = list(dict.fromkeys(column for run in runs for column in run.columns.values()))
+    def __call__(self, runs: Sequence[SavedRun]) -> Figure:
+        columns = list(dict.fromkeys(column for run in runs for column in run.titles.values()))
         several = len({run.job.split.name for run in runs}) > 1
         groups = [group for record in self._chosen(runs) for group in self._groups(record, runs, several)]
         if not groups:
@@ -54,7 +54,7 @@ class Gallery:
         lines = [group.line(columns, most) for group in groups]
         return figure_of(columns * most, lines, printed(len(columns) * most + 1))
 
-    def _chosen(self, runs: Sequence[Finished]) -> list[Record]:
+    def _chosen(self, runs: Sequence[SavedRun]) -> list[Record]:
         records = {record.image_id: record for run in runs for record in run.job.records}
         predicted = {image_id: label for run in runs for image_id, label in run.predicted.items()}
 
@@ -68,13 +68,13 @@ class Gallery:
                 best[record.label] = record
         return [r for r in records.values() if best.get(r.label, r) is r]
 
-    def _groups(self, record: Record, runs: Sequence[Finished], several: bool) -> list[Group]:
+    def _groups(self, record: Record, runs: Sequence[SavedRun], several: bool) -> list[Group]:
         found: dict[str, dict[int, dict[str, Panel]]] = {}
-        first: dict[str, Finished] = {}
+        first: dict[str, SavedRun] = {}
         for run in runs:
             name = run.job.split.name
-            for task, column in run.columns.items():
-                row = run.rows.get((record.image_id, *task))
+            for task, column in run.titles.items():
+                row = run.good_rows.get((record.image_id, *task))
                 saliency = run.maps.load(task, record)
                 if row is not None and saliency is not None:
                     first.setdefault(name, run)
@@ -136,4 +136,4 @@ def draw(figure: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> Path
     """
     kind = kind_of(figure)
     names = {str(key): str(name) for key, name in (figure.get("names") or {}).items()}
-    return save_for_print(kind([Finished.of(folder, names) for folder in folders]), path)[0]
+    return save_for_print(kind([SavedRun.load(folder, names=names) for folder in folders]), path)[0]

@@ -15,7 +15,7 @@ from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
 from camsbench.report.figures.gallery import blank, overlay, panel
 from camsbench.report.figures.printing import Size, printed
-from camsbench.report.finished import Finished
+from camsbench.report.saved_run import SavedRun
 
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")  # Okabe and Ito's: told apart without colour vision
 WIDE = 2.0  # inches of a curve, where there is room
@@ -37,9 +37,9 @@ class Curves:
         if type(self.images) is not int or self.images < 1:
             raise ValueError(f"images is {self.images}: it must be a whole number from 1 up")
 
-    def __call__(self, runs: Sequence[Finished]) -> Figure:
+    def __call__(self, runs: Sequence[SavedRun]) -> Figure:
         shown = [
-            (run, record, task) for run in runs for record in run.job.records[: self.images] for task in run.columns
+            (run, record, task) for run in runs for record in run.job.records[: self.images] for task in run.titles
         ]
         across = 1 + len(self.curves)
         size = printed(across, WIDE)
@@ -48,11 +48,11 @@ class Curves:
         values = {id(run): _values(run) for run in runs}
         for line, (run, record, task) in zip(axes, shown, strict=True):
             split = run.job.split
-            row = run.rows.get((record.image_id, *task))
+            row = run.good_rows.get((record.image_id, *task))
             over = panel(run.maps.load(task, record), row, split.num_classes)
             overlay(line[0], read(record, split.preprocess), over)
             line[0].set_title(size.wrapped(over.caption, size.caption), fontsize=size.caption)
-            name = f"{run.columns[task]}\n{class_name(record.label, split.num_classes)}"
+            name = f"{run.titles[task]}\n{class_name(record.label, split.num_classes)}"
             line[0].set_ylabel(name, fontsize=size.caption)
             for place, (axis, curve) in enumerate(zip(line[1:], self.curves, strict=True)):
                 y = values[id(run)].get((record.image_id, *task, curve))
@@ -70,7 +70,7 @@ class Curves:
         return figure
 
 
-def _values(run: Finished) -> dict[tuple[str, str, str, str], np.ndarray]:
+def _values(run: SavedRun) -> dict[tuple[str, str, str, str], np.ndarray]:
     kept = run.folder.curves().to_dict("records")
     return {(c["image_id"], c["layer"], c["method"], c["curve"]): np.asarray(c["y"]) for c in kept}
 

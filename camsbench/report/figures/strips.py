@@ -16,7 +16,7 @@ from camsbench.metrics._similarity import SIMILARITIES, Seen, similarities
 from camsbench.metrics.sanity import Randomisation
 from camsbench.report.figures.gallery import Panel, blank, overlay
 from camsbench.report.figures.printing import printed
-from camsbench.report.finished import Finished
+from camsbench.report.saved_run import SavedRun
 from camsbench.run.worker import base_forward
 from camsbench.store.schema import Task
 
@@ -44,7 +44,7 @@ class Strips:
             raise ValueError(f"images is {self.images}: it must be a whole number from 1 up")
         check_choices(self, similarity=SIMILARITIES)
 
-    def __call__(self, runs: Sequence[Finished]) -> Figure:
+    def __call__(self, runs: Sequence[SavedRun]) -> Figure:
         strips = [strip for run in runs for strip in self._strips(run)]
         if not strips:
             raise CamsbenchError("figure: its runs have no sanity check; run them with metric=[sanity]")
@@ -63,12 +63,12 @@ class Strips:
             line[0].set_ylabel(name, fontsize=size.caption)
         return figure
 
-    def _strips(self, run: Finished) -> list[tuple[Picture, str, list[Below]]]:
+    def _strips(self, run: SavedRun) -> list[tuple[Picture, str, list[Below]]]:
         checks = [metric for metric in run.job.metrics.values() if isinstance(metric, Randomisation)]
         made = []
         for record in run.job.records[: self.images] if checks else []:
             picture = read(record, run.job.split.preprocess)
-            for task, column in run.columns.items():
+            for task, column in run.titles.items():
                 explained = _explained(run, record, picture, task)
                 for check in checks:
                     name = f"{column}\n{check.order}"
@@ -91,7 +91,7 @@ def _folded(picture: Picture, name: str, panels: list[Below]) -> list[tuple[Pict
     return [(picture, "" if start else name, panels[start : start + ACROSS]) for start in starts]
 
 
-def _explained(run: Finished, record: Record, picture: Picture, task: Task) -> Explained:
+def _explained(run: SavedRun, record: Record, picture: Picture, task: Task) -> Explained:
     """The one image under one method, as the run explains it."""
     if picture.pixels is None:
         raise CamsbenchError(f"figure: {picture.error}; choose other images with data.subset")

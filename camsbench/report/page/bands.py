@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from camsbench.report.page.lines import Entry
-from camsbench.report.page.source import Source
-from camsbench.store.folder import RunFolder
+from camsbench.report.saved_run import SavedRun
 
 POINTS = 57  # of a curve, at most: a pixel or two apart in a page
 
@@ -37,12 +36,12 @@ class Curves:
         return np.nanmean(values, 0), low, high
 
 
-def curves(runs: Sequence[Source], lines: Sequence[Entry]) -> list[Curves]:
+def curves(runs: Sequence[SavedRun], lines: Sequence[Entry]) -> list[Curves]:
     """All curves, thinned to ``POINTS`` steps as they are read; curves of unequal length (of layers) are left out."""
     made: dict[tuple[int, Key], Curves] = {}
     for place, run in enumerate(runs):
         own = {(e.model, e.protocol, e.layer, e.method): i for i, e in enumerate(lines) if e.run == place}
-        for table in RunFolder(run.path).curve_parts():
+        for table in run.folder.curve_parts():
             for key, ids, values in _read(table):
                 if key[:4] in own:
                     curve = made.setdefault((place, key), Curves(own[key[:4]], key[4].removesuffix("_curve")))

@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 
 from camsbench.core.columns import Column, distinct
-from camsbench.report.page.source import Source
+from camsbench.report.saved_run import SavedRun
 from camsbench.tables.columns import SECONDS, SummaryColumn, metric_columns, summary_columns
 from camsbench.tables.summary import ARROWS
 
 PROBABILITY = Column("probability", "", percent=True)
 
 
-def declared(runs: Iterable[Source]) -> list[Column]:
+def declared(runs: Iterable[SavedRun]) -> list[Column]:
     """What the metrics of the runs declare; the first run's, where several do of one name."""
     return distinct(column for run in runs for column in run.columns)
 
 
-def of_images(runs: Sequence[Source]) -> list[Column]:
+def of_images(runs: Sequence[SavedRun]) -> list[Column]:
     """The metrics' columns that some image has a value of, in the papers' order, then the seconds of an image."""
     names = dict.fromkeys(name for run in runs for name in run.rows.columns if run.rows[name].notna().any())
     return [*metric_columns(names, declared(runs)), SECONDS]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from camsbench.report.page.source import Source
+from camsbench.report.saved_run import SavedRun
 
 PARTS = ("model", "protocol", "layer")
 
@@ -26,7 +26,7 @@ class Entry:
     rows: pd.DataFrame
 
 
-def entries(runs: Sequence[Source]) -> list[Entry]:
+def entries(runs: Sequence[SavedRun]) -> list[Entry]:
     """The lines of all runs, in their order.
 
     A label is the method, with what differs among the lines behind it; where that does not tell two apart, with the

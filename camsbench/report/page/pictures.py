@@ -12,15 +12,15 @@ from PIL import Image
 from scipy import stats
 
 from camsbench.data.loader import read
-from camsbench.report.finished import Finished
 from camsbench.report.page.lines import Entry
+from camsbench.report.saved_run import SavedRun
 from camsbench.run.redraw import draw_missing
 from camsbench.store.schema import Task
 
 SMALL = 32  # pixels a side of the maps that are compared with each other
 
 
-def pictures(run: Finished, lines: Mapping[int, Entry], images: Collection[str]) -> dict[str, dict[str, Any]]:
+def pictures(run: SavedRun, lines: Mapping[int, Entry], images: Collection[str]) -> dict[str, dict[str, Any]]:
     """For each of ``images`` that the run has: the picture, its boxes, each line's map, and how far maps agree.
 
     Maps are those of the run's folder; what it lacks is explained again and saved there. A map is 8-bit grey, as WebP

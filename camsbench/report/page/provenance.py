@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from camsbench.report.page.source import Source
+from camsbench.report.saved_run import SavedRun
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Provenance:
     sessions: list[list[tuple[str, str]]]
 
 
-def provenance(run: Source) -> Provenance:
+def provenance(run: SavedRun) -> Provenance:
     """What ``environment.json`` says of a run."""
-    choices = [(key, _text(value)) for key, value in run.environment["identity"].items()]
-    sessions = [list(_flat(session)) for session in run.environment["sessions"]]
-    last = run.environment["sessions"][-1]
+    choices = [(key, _text(value)) for key, value in run.identity.items()]
+    sessions = [list(_flat(session)) for session in run.sessions]
+    last = run.sessions[-1]
     short = f"camsbench {last['camsbench']}, torch {last['packages'].get('torch')}, {last['device']}, {last['started']}"
     return Provenance(run.path.name, short, choices, sessions)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from camsbench.report.page.columns import declared
-from camsbench.report.page.source import Experiment
+from camsbench.report.page.input import Experiment
 from camsbench.report.papertable import spec_of
 from camsbench.tables import render
 from camsbench.tables.paper import compare

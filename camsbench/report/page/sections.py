@@ -11,8 +11,8 @@ import pandas as pd
 
 from camsbench.report.page.agreement import Agreement
 from camsbench.report.page.columns import declared, head
-from camsbench.report.page.source import Source
 from camsbench.report.page.standings import Standing
+from camsbench.report.saved_run import SavedRun
 from camsbench.tables import pairs, render
 from camsbench.tables.audit import findings
 from camsbench.tables.audit.finding import IMPOSSIBLE, WRONG, Finding
@@ -87,7 +87,7 @@ def agreement(found: Sequence[Agreement]) -> list[dict[str, Any]]:
     ]
 
 
-def paired(runs: Sequence[Source]) -> dict[str, Any] | None:
+def paired(runs: Sequence[SavedRun]) -> dict[str, Any] | None:
     """Every pair of methods; None where no run, or no experiment, has two."""
     rows = pd.concat([run.rows for run in runs], ignore_index=True)
     if len(runs) > 1 and not rows.duplicated(["model", "protocol", "layer", "method", "image_id"]).any():
@@ -130,7 +130,7 @@ def audit() -> list[tuple[str, list[tuple[str, list[Finding]]]]]:
     return made
 
 
-def warnings(runs: Sequence[Source]) -> list[str]:
+def warnings(runs: Sequence[SavedRun]) -> list[str]:
     """What a reader must know before any number: rows that failed, that are missing, maps that say nothing."""
     said = []
     for run in runs:

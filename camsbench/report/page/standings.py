@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from camsbench.report.page.lines import Entry
-from camsbench.report.page.source import Source
+from camsbench.report.saved_run import SavedRun
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Interval
 from camsbench.tables.columns import SummaryColumn
@@ -24,7 +24,7 @@ class Standing:
     degenerate: int
 
 
-def standings(runs: Sequence[Source], lines: Sequence[Entry], columns: Sequence[SummaryColumn]) -> list[Standing]:
+def standings(runs: Sequence[SavedRun], lines: Sequence[Entry], columns: Sequence[SummaryColumn]) -> list[Standing]:
     """A standing for each line, in their order."""
     made: dict[int, Standing] = {}
     for place, run in enumerate(runs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 import camsbench
 from camsbench.files import publish
-from camsbench.report.finished import Finished
 from camsbench.report.heading import heading
 from camsbench.report.page import sections
 from camsbench.report.page.agreement import agreements
@@ -23,41 +22,39 @@ from camsbench.report.page.bands import curves
 from camsbench.report.page.chosen import chosen
 from camsbench.report.page.columns import of_images, of_lines, present
 from camsbench.report.page.content import content
+from camsbench.report.page.input import ReportInput
 from camsbench.report.page.lines import Entry, entries
 from camsbench.report.page.pictures import pictures
 from camsbench.report.page.provenance import provenance
 from camsbench.report.page.published import paper_tables
-from camsbench.report.page.source import Found, Source
 from camsbench.report.page.standings import standings
 from camsbench.report.page.table import ImageTable
+from camsbench.report.saved_run import SavedRun
 
 ASSETS = Path(__file__).parent / "assets"
 PALETTES = ("inferno", "viridis", "cividis", "gray")  # perceptually even, and readable without colour vision
 
 
-def write(
-    found: Found, output: Path, maps: int | str = 0, finished: Callable[[Source], Finished] | None = None
-) -> Path:
+def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
     """Write the report of some runs.
 
     Args:
-        found: the runs and experiments.
+        given: the runs and experiments.
         output: the HTML file.
         maps: which images show their maps: a number of the first ones, ``all`` or ``worst``.
-        finished: gives a run's network and data, which maps need; None builds them from its configuration.
 
     Raises:
         CamsbenchError: maps are asked for, and the network or the images are not there; or the disk is full.
     """
-    runs = found.runs
+    runs = given.runs
     lines = entries(runs)
     columns = [column for column in of_images(runs) if any(present(line.rows, [column]) for line in lines)]
     table = ImageTable.of(lines)
-    shown = _pictures(runs, lines, table, chosen(table, columns, maps), finished or (lambda run: Finished.of(run.path)))
-    title = _title(found)
+    shown = _pictures(runs, lines, table, chosen(table, columns, maps))
+    title = _title(given)
     data = content(table, columns, curves(runs, lines), shown["images"], title)
     board = of_lines(columns)
-    papers = paper_tables(found.experiments)
+    papers = paper_tables(given.experiments)
     parts: dict[str, Any] = {
         "version": camsbench.__version__,
         "title": title,
@@ -94,11 +91,10 @@ def _template() -> Template:
 
 
 def _pictures(
-    runs: Sequence[Source],
+    runs: Sequence[SavedRun],
     lines: Sequence[Entry],
     table: ImageTable,
     places: Sequence[int],
-    finished: Callable[[Source], Finished],
 ) -> dict[str, Any]:
     """``images``: by place and run, what its picture and maps are; ``files``: the encoded pictures, each once."""
     files: dict[str, int] = {}
@@ -106,7 +102,7 @@ def _pictures(
     ids = {table.ids[place]: place for place in places}
     for number, run in enumerate(runs if places else ()):
         own = {i: line for i, line in enumerate(lines) if line.run == number}
-        for image_id, found in pictures(finished(run), own, ids.keys()).items():
+        for image_id, found in pictures(run, own, ids.keys()).items():
             for one in (found, *found["maps"].values()):
                 one["src"] = files.setdefault(one["src"], len(files))
             images[ids[image_id]][number] = found
@@ -122,8 +118,8 @@ def _palette(name: str) -> list[int]:
     return (mpl.colormaps[name](np.arange(256))[:, :3] * 255).round().astype(int).ravel().tolist()
 
 
-def _title(found: Found) -> str:
-    names = [str(experiment.config.name) for experiment in found.experiments] or [run.path.name for run in found.runs]
+def _title(given: ReportInput) -> str:
+    names = [str(experiment.config.name) for experiment in given.experiments] or [run.path.name for run in given.runs]
     return " and ".join(names) if len(names) < 4 else f"{len(names)} runs"
 
 
