@@ -13,13 +13,13 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import torch
-from quick import QUICK, quick_run
+from quick import FULL, QUICK, quick_run
 
 from camsbench.session import Outcome
 from camsbench.store.folder import RunFolder
 
-OPTIONS = [
-    *(*QUICK, "method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "data.limit=6"),
+OPTIONS = [  # images of 224 pixels: what is watched and broken must not be over too soon
+    *(*QUICK, *FULL, "method=[smoothgradcampp,reciprocam]", "metric=[drop,insertion]", "data.limit=6"),
     *("runtime.workers=auto", "runtime.batch_size=1", "runtime.block=1"),
 ]
 KEYS = ["method", "image_id"]

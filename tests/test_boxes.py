@@ -49,7 +49,7 @@ def test_an_unreadable_image_does_not_shift_the_boxes_of_the_others(lite0: Torch
 def test_every_metric_of_a_run_sees_the_boxes_of_its_images(tmp_path: Path) -> None:
     choices = ["method=[gradcam,fakecam]", "data.limit=4", "++limits.fakecam=3", "runtime.batch_size=2"]
     seen = Seen()
-    job = build(compose_config([*QUICK, *choices]))
+    job = build(compose_config([*QUICK, "protocol.resize=110", *choices]))
     job = replace(job, metrics={"seen": seen})
     cropped_away = replace(job.records[0], boxes=(*job.records[0].boxes, (0.0, 0.0, 0.001, 0.001)))
     job = replace(job, records=[cropped_away, *job.records[1:]])

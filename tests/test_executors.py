@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from faults import begin, parts, run, same_rows, until, workers
+from quick import QUICK
 from torchvision.models import resnet18
 
 from camsbench import CamsbenchError, session
@@ -41,16 +42,25 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.fixture(scope="module")
+def small_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("executors") / "small_reference"
+    run(output, *QUICK)
+    return output
+
+
 @pytest.mark.parametrize(("processes", "bare"), [(2, 3), pytest.param(4, 0, marks=pytest.mark.slow)])
-def test_several_processes_give_the_rows_of_one(processes: int, bare: int, reference: Path, tmp_path: Path) -> None:
-    options = [f"runtime.executor.processes={processes}", f"runtime.bare={bare}", "gallery=2"]
+def test_several_processes_give_the_rows_of_one(
+    processes: int, bare: int, small_reference: Path, tmp_path: Path
+) -> None:
+    options = [*QUICK, f"runtime.executor.processes={processes}", f"runtime.bare={bare}", "gallery=2"]
     outcome = run(tmp_path / "run", *options)
-    same_rows(tmp_path / "run", reference)
+    same_rows(tmp_path / "run", small_reference)
     assert len(list((tmp_path / "run" / "maps").glob("*/*/*.png"))) == 4
     # an image: the base pass, the blurred one, four noisy ones; a method: the masked image, three points of a curve
     passes = "Passes: 84 forward for 6 images"
     assert passes in outcome.report
-    assert passes in (reference / "summary.md").read_text()
+    assert passes in (small_reference / "summary.md").read_text()
     assert ("efficiency" in outcome.report) == (bare > 0)
 
 

@@ -181,7 +181,7 @@ def test_curves_equal_rise_s_loop_on_a_real_image(lite0: TorchSplit, images: Ten
         for step in range(9):
             with torch.no_grad():
                 scores.append(float(lite0.model(picture).softmax(1)[0, subject.forward.target[0]]))
-            changed = order[6272 * step : 6272 * (step + 1)]
+            changed = order[1152 * step : 1152 * (step + 1)]
             picture.view(3, -1)[:, changed] = finish.view(3, -1)[:, changed]
         kind = Insertion if metric == "insertion" else Deletion
         made = kind(steps=8, substrate="rise_blur" if metric == "insertion" else "zero")(subject)
@@ -195,18 +195,18 @@ def test_rise_kernel_is_the_published_one() -> None:
     assert kernel[0, 0].item() == pytest.approx(0.00774, abs=1e-5)
 
 
-def test_substrates(lite0: TorchSplit, images: Tensor) -> None:
-    x = images[:2]
-    assert substrate("zero", lite0, x).abs().max() == 0
-    black = lite0.preprocess.normalise(torch.zeros(2, 3, 224, 224, dtype=torch.uint8))
-    assert torch.equal(substrate("black", lite0, x).contiguous(), black)
+def test_substrates(full_lite0: TorchSplit, full_images: Tensor) -> None:
+    x = full_images[:2]
+    assert substrate("zero", full_lite0, x).abs().max() == 0
+    black = full_lite0.preprocess.normalise(torch.zeros(2, 3, 224, 224, dtype=torch.uint8))
+    assert torch.equal(substrate("black", full_lite0, x).contiguous(), black)
     flat = torch.full_like(x, 0.7)  # a flat image stays flat under a reflected blur
-    torch.testing.assert_close(substrate("gaussian_blur", lite0, flat), flat)
+    torch.testing.assert_close(substrate("gaussian_blur", full_lite0, flat), flat)
     offset = torch.arange(-25, 26) / 50  # kernel 51, σ 50
     weight = torch.exp(-(offset[:, None] ** 2 + offset[None] ** 2) / 2)
     around = x[0, 0, 112 - 25 : 112 + 26, 100 - 25 : 100 + 26]
     expected = (around * weight).sum() / weight.sum()
-    assert substrate("gaussian_blur", lite0, x)[0, 0, 112, 100].item() == pytest.approx(expected.item(), abs=1e-5)
+    assert substrate("gaussian_blur", full_lite0, x)[0, 0, 112, 100].item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 @pytest.mark.parametrize(

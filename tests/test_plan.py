@@ -140,11 +140,11 @@ def test_metrics_of_randomised_copies_boxes_and_time(networks: Networks) -> None
     assert said["gradcam", "pointing"] == (0, 0, 0)
 
 
-def test_hours_are_passes_over_the_rate(networks: Networks, lite0: TorchSplit) -> None:
+def test_hours_are_passes_over_the_rate(networks: Networks, full_lite0: TorchSplit) -> None:
     line = plan(config("method=[scorecam]", "metric=[drop]"), networks)[1]
     assert line.total == Passes(features=20 * 1280, head=20 * 1280)
     assert line.hours == pytest.approx(20 * 1280 / 100 / 3600)
-    speed = scale_speed(lite0, *sample_images(lite0), 100)
+    speed = scale_speed(full_lite0, *sample_images(full_lite0), 100)
     assert speed.forward_rate == pytest.approx(100)
     assert speed.head / speed.features < 0.01  # 1.3 of 390 million multiplications
     assert Speed(4, 3, 2, 1).seconds(Passes(features=1, head=11, backward=5, through=2)) == 4 + 33 + 10 + 2

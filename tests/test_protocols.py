@@ -459,8 +459,13 @@ def test_wrong_choices(choice: str, sentence: str) -> None:
 
 
 def test_a_run_records_every_choice(quick_run: QuickRun, tmp_path: Path) -> None:
-    size = ["protocol.resize=[256,256]", "protocol.crop=224"]  # the protocol's own
-    overrides = ["protocol=byun", "method=gradcam", "metric=[drop,insertion]", "data.limit=2", *size]
+    own = [
+        "protocol.resize=[256,256]",
+        "protocol.crop=224",
+        "protocol.insertion.steps=null",
+        "protocol.deletion.steps=null",
+    ]
+    overrides = ["protocol=byun", "method=gradcam", "metric=[drop,insertion]", "data.limit=2", *own]
     quick_run(tmp_path / "run", *overrides)
     folder = RunFolder(tmp_path / "run")
     rows = folder.rows()

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from quick import QuickRun
+from quick import FULL, QuickRun
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -107,12 +107,12 @@ def test_a_network_that_does_not_change_gives_one(
             assert found[f"sanity_cascading_{measure}_curve"].tolist() == [pytest.approx([1.0] * 3, abs=1e-6)]
 
 
-def test_real_weights_that_are_lost_change_the_map(lite0: TorchSplit, images: Tensor) -> None:
-    before = {name: value.clone() for name, value in lite0.model.state_dict().items()}
+def test_real_weights_that_are_lost_change_the_map(full_lite0: TorchSplit, full_images: Tensor) -> None:
+    before = {name: value.clone() for name, value in full_lite0.model.state_dict().items()}
     state = torch.get_rng_state()
-    both = [kind(layers=FEW)(explained(lite0, GradCAM(), images[:2])) for kind in BOTH]
+    both = [kind(layers=FEW)(explained(full_lite0, GradCAM(), full_images[:2])) for kind in BOTH]
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(value, before[name]) for name, value in lite0.model.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in full_lite0.model.state_dict().items())
     cascading, independent = (
         found[f"sanity_{order}_spearman_curve"] for found, order in zip(both, ("cascading", "independent"), strict=True)
     )
@@ -128,16 +128,16 @@ def test_real_weights_that_are_lost_change_the_map(lite0: TorchSplit, images: Te
 BOTH = (CascadingRandomisation, IndependentRandomisation)
 
 
-def test_a_row_depends_on_the_seed_and_on_nothing_else(lite0: TorchSplit, images: Tensor) -> None:
+def test_a_row_depends_on_the_seed_and_on_nothing_else(full_lite0: TorchSplit, full_images: Tensor) -> None:
     def curve(x: Tensor, layers: tuple[str, ...] = FEW, seed: int = 0) -> Tensor:
-        found = CascadingRandomisation(layers, seed)(explained(lite0, GradCAM(), x))
+        found = CascadingRandomisation(layers, seed)(explained(full_lite0, GradCAM(), x))
         return found["sanity_cascading_spearman_curve"]
 
-    first = curve(images[:2])
+    first = curve(full_images[:2])
     randomise._known.clear()  # other random tensors, of the same seed
-    torch.testing.assert_close(curve(images[1:2]), first[1:], rtol=0, atol=1e-4)  # a batch rounds otherwise
-    torch.testing.assert_close(curve(images[:1], ("blocks.6",)), first[:1, 2:], rtol=0, atol=1e-4)
-    assert (curve(images[:2], seed=1) - first).abs().max() > 0.01
+    torch.testing.assert_close(curve(full_images[1:2]), first[1:], rtol=0, atol=1e-4)  # a batch rounds otherwise
+    torch.testing.assert_close(curve(full_images[:1], ("blocks.6",)), first[:1, 2:], rtol=0, atol=1e-4)
+    assert (curve(full_images[:2], seed=1) - first).abs().max() > 0.01
 
 
 def test_spearman_is_that_of_scipy(lite0: TorchSplit, images: Tensor) -> None:
@@ -243,7 +243,7 @@ def test_a_split_without_modules_is_refused(lite0: TorchSplit, images: Tensor) -
 
 def test_a_run_keeps_columns_and_curves(quick_run: QuickRun, tmp_path: Path) -> None:
     layers = [f"metric.sanity_{order}.layers=[classifier,conv_head]" for order in ("cascading", "independent")]
-    assert quick_run(tmp_path / "run", "metric=[sanity]", "data.limit=2", *layers).errors == 0
+    assert quick_run(tmp_path / "run", "metric=[sanity]", "data.limit=2", *FULL, *layers).errors == 0
     folder = RunFolder(tmp_path / "run")
     rows, curves = folder.rows(), folder.curves()
     assert len(curves) == 2 * 8
