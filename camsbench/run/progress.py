@@ -124,14 +124,14 @@ class Progress:
     def sentence(self) -> str:
         """Such as: 320 of 50,000 images (0.6 %), 1.4 images/s, 9:51:12 left, 2 workers."""
         with self._lock:
-            state = self._state_now()
-        said = f"{state['images_done']:,} of {state['images_total']:,} images"
-        said += f" ({100 * state['rows_done'] / max(1, state['rows_total']):.1f} % of the maps)"
-        if state["images_per_second"]:
-            said += f", {state['images_per_second']:.2f} images/s"
-        if state["seconds_left"] is not None:
-            said += f", {tqdm.format_interval(state['seconds_left'])} left"
-        workers = len(state["workers"])
+            now = self._describe()
+        said = f"{now['images_done']:,} of {now['images_total']:,} images"
+        said += f" ({100 * now['rows_done'] / max(1, now['rows_total']):.1f} % of the maps)"
+        if now["images_per_second"]:
+            said += f", {now['images_per_second']:.2f} images/s"
+        if now["seconds_left"] is not None:
+            said += f", {tqdm.format_interval(now['seconds_left'])} left"
+        workers = len(now["workers"])
         return said + f", {workers} worker" + "s" * (workers != 1)
 
     def _show(self) -> None:
@@ -154,9 +154,9 @@ class Progress:
 
     def _write(self) -> None:
         with self._lock:
-            write_text(self._path, json.dumps(self._state_now(), indent=2) + "\n")
+            write_text(self._path, json.dumps(self._describe(), indent=2) + "\n")
 
-    def _state_now(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         rows = self._rows + self._unfinished_rows()
         elapsed = 0.0 if self._start is None else time.perf_counter() - self._start
         left = elapsed / rows * (self._rows_total - rows) if rows else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Protocol
 
 from camsbench.config.job import Job
 from camsbench.run.account import Closing
+from camsbench.run.executors.pool import WorkerPool
 from camsbench.run.progress import Progress
 from camsbench.run.work import Block
 from camsbench.run.worker import BLOCKS_AHEAD, BlockResult, Worker
@@ -15,22 +15,11 @@ from camsbench.store.maps import MapFolder
 THIS_PROCESS = 0  # its number among the workers
 
 
-class Executor(Protocol):
-    """Does blocks, in any order; ``closings`` is what its workers say when all are done."""
-
-    closings: list[Closing]
-
-    def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[BlockResult, None, None]:
-        """Each block when it is done.
-
-        Raises:
-            CamsbenchError: a block cannot be done; those that were yielded are whole.
-        """
-        ...
-
-
 class InlineExecutor:
-    """The plain loop in this process, in the order of the blocks."""
+    """The plain loop in this process, in the order of the blocks.
+
+    As of every executor, ``closings`` is what its workers say of their work when all of it is done.
+    """
 
     def __init__(self, job: Job, maps: MapFolder) -> None:
         self.closings: list[Closing] = []
@@ -38,7 +27,7 @@ class InlineExecutor:
         self._maps = maps
 
     def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[BlockResult, None, None]:
-        """As ``Executor.run``."""
+        """Each block when it is done; those that were yielded are whole, also where an error ends the run."""
         if not blocks:
             return
         worker = Worker(self._job, self._maps)
@@ -56,7 +45,7 @@ class InlineExecutor:
             worker.abort()
 
 
-def choose_executor(job: Job, maps: MapFolder) -> Executor:
+def choose_executor(job: Job, maps: MapFolder) -> InlineExecutor | WorkerPool:
     """What ``runtime/executor`` asks for; one process on this machine is this one."""
     options = job.runtime.executor
     if options.name == "ray":

@@ -23,13 +23,13 @@ from camsbench.config.job import Job
 from camsbench.errors import CamsbenchError
 from camsbench.run.executors.messages import (
     Event,
-    LogForwarder,
     LogLine,
     RowsDone,
     RunDescription,
     RunRefused,
     WorkerLost,
     WorkerReady,
+    forward_logs,
 )
 from camsbench.run.executors.pool import WorkerPool
 from camsbench.run.work import Block
@@ -58,7 +58,7 @@ class LocalPool(WorkerPool):
             self._processes[worker] = subprocess.Popen(
                 [sys.executable, "-c", SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **self._run.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, **self._run.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is answered here
@@ -129,7 +129,7 @@ class ParentConnection:
 def serve() -> None:
     """A worker's life, in a process of its own: build the run, do the blocks that come, say what it took."""
     parent = ParentConnection(Connection(int(sys.argv[1])))
-    logging.basicConfig(handlers=[LogForwarder(parent.send)], force=True)
+    forward_logs(parent.send)
     try:
         run, device = parent.inbox.get()
         worker = run.build_worker(device)

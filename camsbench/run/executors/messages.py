@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 
 from camsbench.config.build import build
 from camsbench.config.job import Job
+from camsbench.config.trust import VARIABLE
 from camsbench.core.process import allow_pauses, process_environment
 from camsbench.data.record import Record
 from camsbench.run.account import Closing
@@ -59,9 +61,10 @@ class RunDescription:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What must be set before Python begins: libraries read it once."""
+        """What this process gives a worker's: it must be set before Python begins, libraries read it once."""
+        here = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), VARIABLE: os.environ.get(VARIABLE, "")}
         threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
-        return threads | process_environment(self.tune_process)
+        return here | threads | process_environment(self.tune_process)
 
 
 @dataclass(frozen=True)
@@ -109,12 +112,15 @@ class WorkerLost:
 Event = WorkerReady | RowsDone | LogLine | RunRefused | WorkerLost | BlockResult | Closing
 
 
-class LogForwarder(logging.Handler):
-    """Sends what is logged in a worker to the run's process."""
-
+class _LogForwarder(logging.Handler):
     def __init__(self, send: Callable[[LogLine], object]) -> None:
         super().__init__(logging.WARNING)
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
         self._send(LogLine(record.levelno, record.getMessage()))
+
+
+def forward_logs(send: Callable[[LogLine], object]) -> None:
+    """Send what is logged here to the run's process, from now on."""
+    logging.basicConfig(handlers=[_LogForwarder(send)], force=True)

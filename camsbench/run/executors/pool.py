@@ -27,7 +27,7 @@ CLOSING = 300.0  # seconds that the workers' last measurements may take
 
 
 class WorkerPool(ABC):
-    """An ``Executor`` whose workers are other processes, known by number."""
+    """An executor whose workers are other processes, known by number."""
 
     def __init__(self, job: Job) -> None:
         self.closings: list[Closing] = []
@@ -64,7 +64,7 @@ class WorkerPool(ABC):
         """End all that are left at once."""
 
     def run(self, blocks: Sequence[Block], progress: Progress) -> Generator[BlockResult, None, None]:
-        """As ``Executor.run``.
+        """Each block when it is done, in any order; those that were yielded are whole.
 
         Raises:
             CamsbenchError: a worker refuses the run or has another network, none can be started, or a block took

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Sequence
 from itertools import count
 from socket import create_connection
 from typing import Any
 
 from camsbench.config.job import Job
-from camsbench.config.trust import VARIABLE
 from camsbench.errors import CamsbenchError
 from camsbench.run.account import Closing
-from camsbench.run.executors.messages import (
-    Event,
-    LogForwarder,
-    LogLine,
-    RunDescription,
-    RunRefused,
-    WorkerLost,
-    WorkerReady,
-)
+from camsbench.run.executors.messages import Event, RunDescription, RunRefused, WorkerLost, WorkerReady, forward_logs
 from camsbench.run.executors.pool import WorkerPool
 from camsbench.run.work import Block
 from camsbench.run.worker import Worker
@@ -36,12 +25,12 @@ class Actor:
     def __init__(self, run: RunDescription, device: str) -> None:
         self._run = run
         self._device = device
-        self._logged: list[LogLine] = []
+        self._logged: list[Event] = []
         self._worker: Worker | None = None
 
     def build(self) -> WorkerReady:
         """Build the run; not in ``__init__``, whose exceptions Ray would not give as they are."""
-        logging.basicConfig(handlers=[LogForwarder(self._logged.append)], force=True)
+        forward_logs(self._logged.append)
         self._worker = self._run.build_worker(self._device)
         return WorkerReady.here(self._worker)
 
@@ -92,11 +81,7 @@ class RayPool(WorkerPool):
         if size > room:
             log.warning("Ray has room for %d of %d actors now; the others wait", room, size)
         run = RunDescription.of(self._job)
-        self._environment = run.environment | {
-            "OMP_NUM_THREADS": str(self._threads),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            VARIABLE: os.environ.get(VARIABLE, ""),
-        }
+        self._environment = run.environment | {"OMP_NUM_THREADS": str(self._threads)}
         self._run = self._ray.put(run)
         return size
 
