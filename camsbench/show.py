@@ -22,7 +22,7 @@ from camsbench.data.classes import class_index, class_name
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
-from camsbench.report.figures.gallery import Line, Panel, figure_of, save
+from camsbench.report.figures.gallery import GalleryLine, Panel, figure_of, save
 
 TOP = 5
 BESIDE = ("metric=[complexity]", "runtime.bare=0", "data=samples")  # a run's, and not needed here
@@ -70,7 +70,7 @@ def _built(photo: Path, overrides: Sequence[str]) -> Job:
     return build(cfg, [Record(photo.stem, photo, 0)])
 
 
-def _line(job: Job, picture: Picture, target: Tensor | None) -> tuple[Line, Tensor, int]:
+def _line(job: Job, picture: Picture, target: Tensor | None) -> tuple[GalleryLine, Tensor, int]:
     """The picture with its maps, the logits, and the class that is explained."""
     assert picture.pixels is not None
     panels = []
@@ -81,7 +81,7 @@ def _line(job: Job, picture: Picture, target: Tensor | None) -> tuple[Line, Tens
         for method in job.methods.values():
             saliency = explain(split, method, job.rule, forward).saliency[0, 0].clamp(0, 1)
             panels.append(Panel(saliency.cpu().numpy(), name))
-    return Line(picture, job.records[0].image_id, panels), forward.logits, int(forward.target)
+    return GalleryLine(picture, job.records[0].image_id, panels), forward.logits, int(forward.target)
 
 
 def _titles(job: Job) -> list[str]:

@@ -22,7 +22,7 @@ from camsbench.tables.audit.finding import (
     smallest_fitting,
 )
 from camsbench.tables.audit.reciprocam import adcc_bounds
-from camsbench.tables.published import Cell, load
+from camsbench.tables.published import PrintedNumber, load
 
 
 def test_the_tables_are_as_printed() -> None:
@@ -30,35 +30,41 @@ def test_the_tables_are_as_printed() -> None:
     assert (len(one.lines), len(one.cells)) == (30, 210)
     assert one.cells[("ResNet-50", "SGradCAM++"), "drop"].text == "15.21"
     assert load("reciprocam_table2").cell(("ReciproCAM",), "ratio") is None
-    assert load("reciprocam_table2").cells[("GradCAM",), "time_ms"] == Cell("16.0")  # not 16
+    assert load("reciprocam_table2").cells[("GradCAM",), "time_ms"] == PrintedNumber("16.0")  # not 16
     assert load("abscam_table2").decimals("insertion") == 4
     assert [len(load(name).cells) for name in ("reciprocam_table2", "abscam_table2", "abscam_table3")] == [14, 28, 14]
 
 
 def test_what_rounds_to_a_number() -> None:
-    assert (Cell("16.0").half, Cell("0.493").half, Cell("7").half) == pytest.approx((0.05, 0.0005, 0.5))
+    assert (PrintedNumber("16.0").half, PrintedNumber("0.493").half, PrintedNumber("7").half) == pytest.approx(
+        (0.05, 0.0005, 0.5)
+    )
     # 16.0/13.8: 15.95/13.85 to 16.05/13.75
-    assert quotient(Cell("16.0"), Cell("13.8")) == pytest.approx((1.15942, 1.15162, 1.16727), abs=1e-5)
-    assert check(Cell("1.16"), 1.159, 1.152, 1.167) == HOLDS
-    assert check(Cell("1.15"), 1.159, 1.152, 1.167) == ROUNDING  # 1.152 is printed 1.15
-    assert check(Cell("1.14"), 1.159, 1.152, 1.167) == IMPOSSIBLE
+    assert quotient(PrintedNumber("16.0"), PrintedNumber("13.8")) == pytest.approx(
+        (1.15942, 1.15162, 1.16727), abs=1e-5
+    )
+    assert check(PrintedNumber("1.16"), 1.159, 1.152, 1.167) == HOLDS
+    assert check(PrintedNumber("1.15"), 1.159, 1.152, 1.167) == ROUNDING  # 1.152 is printed 1.15
+    assert check(PrintedNumber("1.14"), 1.159, 1.152, 1.167) == IMPOSSIBLE
 
 
 def test_shares_of_few_images() -> None:
-    assert nearest_share(Cell("20.8"), 500, 100) == (104, True)
-    assert not nearest_share(Cell("22.3"), 500, 100)[1]  # 111/500 is 22.2 %, 112/500 is 22.4 %
-    assert nearest_share(Cell("0.637"), 300, 1) == (191, True)  # 0.63667
-    assert nearest_share(Cell("0.589"), 300, 1) == (177, False)  # 0.59000
-    assert smallest_fitting([Cell("0.5"), Cell("0.33")], 1) == 6  # an even number that 3 divides, so far
-    assert smallest_fitting([Cell("0.333")], 1) == 3
+    assert nearest_share(PrintedNumber("20.8"), 500, 100) == (104, True)
+    assert not nearest_share(PrintedNumber("22.3"), 500, 100)[1]  # 111/500 is 22.2 %, 112/500 is 22.4 %
+    assert nearest_share(PrintedNumber("0.637"), 300, 1) == (191, True)  # 0.63667
+    assert nearest_share(PrintedNumber("0.589"), 300, 1) == (177, False)  # 0.59000
+    assert (
+        smallest_fitting([PrintedNumber("0.5"), PrintedNumber("0.33")], 1) == 6
+    )  # an even number that 3 divides, so far
+    assert smallest_fitting([PrintedNumber("0.333")], 1) == 3
 
 
 def test_adcc_of_printed_parts() -> None:
     # all terms 0.5: the harmonic mean is 50; half a hundredth on each moves it by half a hundredth
-    half = Cell("50.00")
+    half = PrintedNumber("50.00")
     assert adcc_bounds(half, half, half) == pytest.approx((50, 49.995, 50.005))
     # VGG-16, GradCAM: 3/(1/0.6920 + 1/0.8435 + 1/0.3358) = 3/(1.445087 + 1.185536 + 2.977963)
-    value, low, high = adcc_bounds(Cell("66.42"), Cell("69.20"), Cell("15.65"))
+    value, low, high = adcc_bounds(PrintedNumber("66.42"), PrintedNumber("69.20"), PrintedNumber("15.65"))
     assert value == pytest.approx(300 / 5.608586, abs=1e-4)
     assert low < value < high < 53.515
 

@@ -27,7 +27,7 @@ from camsbench.data import draws
 from camsbench.data.embedded import samples
 from camsbench.metrics.pointing import PointingWithin
 from camsbench.report.page.columns import of_images, of_lines
-from camsbench.report.page.lines import entries
+from camsbench.report.page.lines import report_lines
 from camsbench.report.page.standings import standings
 from camsbench.report.saved_run import SavedRun
 from camsbench.session import execute
@@ -189,13 +189,13 @@ def test_a_user_s_median_in_the_report(run: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CAMSBENCH_PLUGINS", "test_columns")
     source = SavedRun.load(run)
     columns = of_lines(of_images([source]))
-    board = standings([source], entries([source]), columns)
+    board = standings([source], report_lines([source]), columns)
     place = [column.name for column in columns].index("area")
     summary = pd.read_csv(run / "summary.csv").set_index("method")
     for standing in board:
         cell = standing.cells[place]
         assert cell is not None
-        assert cell.value == pytest.approx(summary.loc[standing.entry.method, "area"])
+        assert cell.value == pytest.approx(summary.loc[standing.line.method, "area"])
     page = (run / "report.html").read_text()
     assert "Area ↓" in page
     content = json.loads(re.search(r'id="content">(.*?)</script>', page, re.S)[1])  # type: ignore[index]

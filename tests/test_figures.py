@@ -19,9 +19,9 @@ from camsbench.data.loader import Picture
 from camsbench.report import figures
 from camsbench.report.figures import Gallery
 from camsbench.report.figures.curves import Curves
-from camsbench.report.figures.gallery import Line, Panel, figure_of
-from camsbench.report.figures.printing import PAGE, printed
-from camsbench.report.figures.strips import Strips, _folded
+from camsbench.report.figures.gallery import GalleryLine, Panel, figure_of
+from camsbench.report.figures.printing import PAGE, print_size
+from camsbench.report.figures.strips import Strips, _fold
 from camsbench.report.saved_run import SavedRun
 from camsbench.store.folder import RunFolder
 
@@ -203,13 +203,15 @@ def test_a_figure_is_a_document_whose_text_is_text(pair: list[Path], tmp_path: P
 
 def test_a_page_s_figure_is_no_wider_than_a_page() -> None:
     for titles_ in (2, 6, 12):
-        lines = [Line(Picture(torch.zeros(3, 8, 8, dtype=torch.uint8), []), "x", [Panel(np.zeros((8, 8)))] * titles_)]
-        figure = figure_of(["m"] * titles_, lines, printed(titles_ + 1))
+        lines = [
+            GalleryLine(Picture(torch.zeros(3, 8, 8, dtype=torch.uint8), []), "x", [Panel(np.zeros((8, 8)))] * titles_)
+        ]
+        figure = figure_of(["m"] * titles_, lines, print_size(titles_ + 1))
         assert figure.get_size_inches()[0] <= PAGE + 1e-9
 
 
 def test_a_caption_is_broken_where_it_does_not_fit_and_a_number_keeps_its_sign() -> None:
-    size = printed(7)
+    size = print_size(7)
     assert size.wrapped("zebra 3.10 %", size.caption) == "zebra 3.10 %"
     assert size.wrapped("bull mastiff 69.44 %", size.caption) == "bull mastiff\n69.44 %"
     assert size.wrapped("label: jeep\nresnet18", size.caption) == "label: jeep\nresnet18"
@@ -219,7 +221,7 @@ def test_a_caption_is_broken_where_it_does_not_fit_and_a_number_keeps_its_sign()
 
 def test_a_long_strip_is_folded() -> None:
     picture = Picture(None, [])
-    lines = _folded(picture, "a", [(str(i), Panel(None)) for i in range(17)])
+    lines = _fold(picture, "a", [(str(i), Panel(None)) for i in range(17)])
     assert [(name, len(panels)) for _, name, panels in lines] == [("a", 9), ("", 8)]
 
 

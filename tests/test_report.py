@@ -24,11 +24,11 @@ from camsbench.report import page
 from camsbench.report.__main__ import main
 from camsbench.report.page.agreement import agreements
 from camsbench.report.page.bands import POINTS, curves
-from camsbench.report.page.chosen import chosen
+from camsbench.report.page.choose import choose_images
 from camsbench.report.page.columns import of_images, of_lines
-from camsbench.report.page.lines import Entry, entries
+from camsbench.report.page.lines import ReportLine, report_lines
 from camsbench.report.page.packed import Packer
-from camsbench.report.page.pictures import said
+from camsbench.report.page.pictures import describe_map
 from camsbench.report.page.standings import standings
 from camsbench.report.page.table import ImageTable
 from camsbench.report.saved_run import SavedRun
@@ -53,10 +53,10 @@ def run(quick_run: QuickRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def line(method: str, **columns: list[float]) -> Entry:
+def line(method: str, **columns: list[float]) -> ReportLine:
     count = len(next(iter(columns.values())))
     rows = pd.DataFrame({"image_id": [f"i{i}" for i in range(count)], "label": 1, "error": None, "degenerate": False})
-    return Entry(0, "net", "rise@1", "relu", method, method, rows.assign(**columns))
+    return ReportLine(0, "net", "rise@1", "relu", method, method, rows.assign(**columns))
 
 
 def content_of(report: Path) -> dict[str, Any]:
@@ -68,15 +68,15 @@ def content_of(report: Path) -> dict[str, Any]:
 def test_the_leaderboard_is_the_summary(run: Path) -> None:
     source = SavedRun.load(run)
     columns = of_lines(of_images([source]))
-    made = standings([source], entries([source]), columns)
+    made = standings([source], report_lines([source]), columns)
     summary = tables.summarise(source.rows).set_index("method")
-    assert [standing.entry.method for standing in made] == ["gradcam", "abscam_init", "reciprocam"]
+    assert [standing.line.method for standing in made] == ["gradcam", "abscam_init", "reciprocam"]
     assert {column.name for column in columns} == {*summary.columns} - {"n", "n_error", "n_degenerate"}
     for standing in made:
-        assert standing.n == summary.loc[standing.entry.method, "n"]
+        assert standing.n == summary.loc[standing.line.method, "n"]
         for column, cell in zip(columns, standing.cells, strict=True):
             assert cell is not None
-            assert cell.value == pytest.approx(summary.loc[standing.entry.method, column.name], rel=1e-12)
+            assert cell.value == pytest.approx(summary.loc[standing.line.method, column.name], rel=1e-12)
             assert cell.low <= cell.value <= cell.high
 
 
@@ -157,22 +157,22 @@ def test_worst_images_are_those_that_do_worst_and_those_that_part_most() -> None
     other[5] = 0.95  # the methods part
     drop[7] = other[7] = 0.99  # both do badly
     table = ImageTable.of([line("a", drop=list(drop)), line("b", drop=list(other))])
-    places = chosen(table, [DROP], "worst")
+    places = choose_images(table, [DROP], "worst")
     assert len(places) == 24
     assert {5, 7} <= set(places)
-    assert chosen(table, [DROP], 3) == [0, 1, 2]
-    assert len(chosen(table, [DROP], "all")) == 60
+    assert choose_images(table, [DROP], 3) == [0, 1, 2]
+    assert len(choose_images(table, [DROP], "all")) == 60
 
 
 def test_more_maps_than_a_browser_opens_are_refused() -> None:
     table = ImageTable.of([line("a", drop=[0.5] * 2001)])
     with pytest.raises(CamsbenchError, match=r"report.maps=all: the maps of 2,001 images .* or worst"):
-        chosen(table, [DROP], "all")
+        choose_images(table, [DROP], "all")
 
 
 def test_bands_are_the_quartiles_of_the_curves(run: Path) -> None:
     source = SavedRun.load(run)
-    lines = entries([source])
+    lines = report_lines([source])
     kept = RunFolder(run).curves()
     found = curves([source], lines)
     assert {(lines[c.line].method, c.name) for c in found} == {(m, "insertion") for m in kept["method"]}
@@ -192,7 +192,7 @@ def test_long_curves_are_thinned_to_their_ends(tmp_path: Path, run: Path) -> Non
     y = np.linspace(0, 1, 225)
     folder.write_part([], [], [head | {"curve": "insertion_curve", "y": y.tolist()}])
     source = SavedRun(tmp_path, SavedRun.load(run).config, pd.DataFrame(rows))
-    (found,) = curves([source], entries([source]))
+    (found,) = curves([source], report_lines([source]))
     assert found.values.shape == (1, POINTS)
     assert found.values[0, [0, -1]].tolist() == [0, 1]
     np.testing.assert_allclose(np.diff(found.values[0]), 4 / 224, rtol=1e-4)
@@ -296,8 +296,8 @@ def test_a_wrong_choice_of_maps_is_refused_before_any_work(tmp_path: Path) -> No
 def test_a_map_in_words() -> None:
     saliency = np.zeros((10, 20))
     saliency[2, 15] = 1
-    assert said(saliency) == "strongest 78 % from the left and 25 % from the top; 0 % of the image above half"
-    assert said(np.zeros((4, 4))) == "the same everywhere (degenerate)"
+    assert describe_map(saliency) == "strongest 78 % from the left and 25 % from the top; 0 % of the image above half"
+    assert describe_map(np.zeros((4, 4))) == "the same everywhere (degenerate)"
 
 
 def test_a_session_of_fewer_images_is_no_unfinished_run(quick_run: QuickRun, tmp_path: Path) -> None:

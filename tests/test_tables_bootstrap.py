@@ -8,7 +8,7 @@ import pytest
 from camsbench.metrics.adcc import harmonic
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Interval
-from camsbench.tables.published import Cell
+from camsbench.tables.published import PrintedNumber
 from camsbench.tables.verdict import AGREES, DIFFERS, IMPOSSIBLE, INCOMPARABLE, UNMEASURED, UNPUBLISHED, judge
 
 NAN = float("nan")
@@ -25,7 +25,7 @@ def test_median_is_that_of_the_drawn_images() -> None:
     values = np.array([3.0, 1.0, 7.0, 2.0])
     assert bootstrap.median(values)(DRAWN) == pytest.approx([2.5, 5.0, 2.0])
     rng = np.random.default_rng(1)
-    values, (weights,) = rng.random(31), bootstrap.resampled(31, seed=3, resamples=50)
+    values, (weights,) = rng.random(31), bootstrap.draw_resamples(31, seed=3, resamples=50)
     plain = [np.median(np.repeat(values, line.astype(int))) for line in weights]
     assert bootstrap.median(values)(weights) == pytest.approx(plain)
     with_gap = np.append(values, NAN)
@@ -54,13 +54,13 @@ def test_ratio_and_rate_of_times() -> None:
     slow, fast = np.array([0.2, 0.4, 0.6, 9.0]), np.array([0.1, 0.1, 0.1, NAN])
     assert bootstrap.ratio(slow, fast)(DRAWN) == pytest.approx([4.0, 4.0, NAN], nan_ok=True)
     assert bootstrap.rate(slow)(DRAWN)[0] == pytest.approx(2.0)
-    assert bootstrap.scaled(bootstrap.median(slow), 1000)(DRAWN)[0] == pytest.approx(500)
+    assert bootstrap.scale(bootstrap.median(slow), 1000)(DRAWN)[0] == pytest.approx(500)
 
 
 def test_resamples_are_multinomial_and_seeded() -> None:
-    blocks = list(bootstrap.resampled(3_000_000, seed=0, resamples=2))  # a block a line: nothing is held at once
+    blocks = list(bootstrap.draw_resamples(3_000_000, seed=0, resamples=2))  # a block a line: nothing is held at once
     assert [block.shape for block in blocks] == [(1, 3_000_000)] * 2
-    (once,), (again,), (other,) = (list(bootstrap.resampled(7, seed, 100)) for seed in (4, 4, 5))
+    (once,), (again,), (other,) = (list(bootstrap.draw_resamples(7, seed, 100)) for seed in (4, 4, 5))
     assert (once == again).all()
     assert (once != other).any()
     assert (once.sum(1) == 7).all()
@@ -101,15 +101,15 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_verdicts(
     text: str | None, interval: Interval | None, n: int, incomparable: str | None, impossible: str | None, word: str
 ) -> None:
-    verdict = judge(Cell(text) if text else None, interval, n, incomparable, impossible)
+    verdict = judge(PrintedNumber(text) if text else None, interval, n, incomparable, impossible)
     assert verdict.word == word
     if word in (INCOMPARABLE, IMPOSSIBLE):
         assert verdict.reason
 
 
 def test_an_impossible_number_still_says_where_it_lies() -> None:
-    inside = judge(Cell("22.3"), Interval(22.0, 21.0, 23.0), 500, None, "no multiple of 1/500")
-    outside = judge(Cell("22.3"), Interval(12.0, 11.0, 13.0), 500, None, "no multiple of 1/500")
+    inside = judge(PrintedNumber("22.3"), Interval(22.0, 21.0, 23.0), 500, None, "no multiple of 1/500")
+    outside = judge(PrintedNumber("22.3"), Interval(12.0, 11.0, 13.0), 500, None, "no multiple of 1/500")
     assert inside.reason == "no multiple of 1/500; it lies inside the measured interval"
     assert outside.reason == "no multiple of 1/500; it lies outside the measured interval"
 
@@ -121,7 +121,7 @@ def test_the_common_product_of_means_is_the_plain_loop() -> None:
     statistics = [
         bootstrap.mean(drop),
         bootstrap.mean(sparse),
-        bootstrap.scaled(bootstrap.of_means((drop, coherency, complexity), harmonic), 100),
+        bootstrap.scale(bootstrap.of_means((drop, coherency, complexity), harmonic), 100),
         bootstrap.difference(bootstrap.mean(drop), bootstrap.of_means((coherency, drop, complexity), harmonic)),
         bootstrap.median(drop),
     ]
@@ -130,7 +130,7 @@ def test_the_common_product_of_means_is_the_plain_loop() -> None:
     def adcc(drops: Array, coherencies: Array, complexities: Array) -> float:
         return 3 / (1 / coherencies.mean() + 1 / (1 - complexities.mean()) + 1 / (1 - drops.mean()))
 
-    (weights,) = bootstrap.resampled(30, 5, 40)
+    (weights,) = bootstrap.draw_resamples(30, 5, 40)
     for line, found in zip(weights, drawn, strict=True):
         chosen = np.repeat(np.arange(30), line.astype(int))
         d, c, x = drop[chosen], coherency[chosen], complexity[chosen]

@@ -20,7 +20,7 @@ HOG_CELL, HOG_BLOCK, SSIM_WINDOW = 16, 3, 11  # pixels, cells, pixels
 
 
 @dataclass(frozen=True)
-class Seen:
+class MapFeatures:
     """One map of each image, on the host, as the similarities need it."""
 
     ranks: Tensor  # [B,H·W] of the upsampled raw map
@@ -30,7 +30,7 @@ class Seen:
     defined: Tensor  # [B] bool: neither constant nor NaN
 
     @classmethod
-    def of(cls, raw: Tensor, saliency: Tensor, degenerate: Tensor, rule: SaliencyRule) -> Seen:
+    def of(cls, raw: Tensor, saliency: Tensor, degenerate: Tensor, rule: SaliencyRule) -> MapFeatures:
         """From raw maps [B,h,w], their saliency [B,1,H,W], and which of them are degenerate [B]."""
         large = upsample(raw[:, None].float(), size_of(saliency), rule.interpolation)
         together = torch.cat([large, saliency.float(), degenerate.float().view(-1, 1, 1, 1).expand_as(large)], 1)
@@ -41,7 +41,7 @@ class Seen:
         return cls(ranks(signed), ranks(signed.abs()), host[:, 1], histograms, defined)
 
 
-def similarities(a: Seen, b: Seen) -> dict[str, Tensor]:
+def similarities(a: MapFeatures, b: MapFeatures) -> dict[str, Tensor]:
     """The four similarities [B] of two maps of each image, in double precision; NaN where a map is degenerate."""
     pairs = zip(a.saliency.numpy(), b.saliency.numpy(), strict=True)
     found = {

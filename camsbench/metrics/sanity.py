@@ -13,7 +13,7 @@ from camsbench.core import scoring
 from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
 from camsbench.core.saliency import size_of
-from camsbench.metrics._similarity import SIMILARITIES, Seen, similarities
+from camsbench.metrics._similarity import SIMILARITIES, MapFeatures, similarities
 from camsbench.models.randomise import layers_of, randomised
 from camsbench.models.split import TorchSplit
 
@@ -71,10 +71,11 @@ class Randomisation:
             yield layer, raw, *explained.rule(raw, size_of(forward.x))
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        original = Seen.of(explained.raw, explained.saliency, explained.degenerate, explained.rule)
+        original = MapFeatures.of(explained.raw, explained.saliency, explained.degenerate, explained.rule)
         found: dict[str, list[Tensor]] = {name: [] for name in SIMILARITIES}
         for _, raw, saliency, degenerate in self.maps(explained):
-            for name, values in similarities(original, Seen.of(raw, saliency, degenerate, explained.rule)).items():
+            without = MapFeatures.of(raw, saliency, degenerate, explained.rule)
+            for name, values in similarities(original, without).items():
                 found[name].append(values)
         curves = {name: torch.stack(values, 1).to(explained.forward.x.device) for name, values in found.items()}
         prefix = f"sanity_{self.order}"

@@ -97,7 +97,7 @@ class SavedRun:
         return pairs(self.rows, seed=self.seed, declared=self.columns)
 
     @property
-    def expected(self) -> int:
+    def expected_rows(self) -> int:
         """The rows that the run has when it is finished: a row an image, layer and method."""
         images = self.planned
         if images is None:

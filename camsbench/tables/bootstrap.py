@@ -32,7 +32,7 @@ class Interval:
     error: float = float("nan")  # standard deviation over the resamples
 
 
-def resampled(n: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Array]:
+def draw_resamples(n: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Array]:
     """Multinomial weights, in blocks [r,n]: each line is a draw of n images with replacement."""
     generator = np.random.default_rng(seed)
     block = max(1, ENTRIES // n)
@@ -65,7 +65,7 @@ def replicates(statistics: Sequence[Statistic], n: int, seed: int, resamples: in
             if places.setdefault(id(column), len(columns)) == len(columns):
                 columns.append(column)
     drawn = []
-    for weights in resampled(n, seed, resamples):
+    for weights in draw_resamples(n, seed, resamples):
         means = _means(columns, weights).T
         drawn.append(np.stack([_value(s, weights, means, places) for s in statistics], 1))
     return np.concatenate(drawn)
@@ -170,7 +170,7 @@ def rate(values: Array) -> Statistic:
     return lambda weights: _divide(np.ones(len(weights)), middle(weights))
 
 
-def scaled(statistic: Statistic, factor: float) -> Statistic:
+def scale(statistic: Statistic, factor: float) -> Statistic:
     """The statistic in another unit."""
     if isinstance(statistic, FunctionOfMeans):
         return FunctionOfMeans(statistic.columns, lambda *means: factor * statistic.of(*means))

@@ -14,7 +14,7 @@ from camsbench.tables.columns import known_columns, metric_columns, reductions_o
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedColumn:
     """A name of a summary, and the rows' columns behind it; without a ``function`` the mean of the one column."""
 
     name: str
@@ -28,7 +28,7 @@ class Compared:
         return bootstrap.of_means(values, self.function.function)
 
 
-def compared_columns(rows: pd.DataFrame, declared: Sequence[Column]) -> list[Compared]:
+def compared_columns(rows: pd.DataFrame, declared: Sequence[Column]) -> list[ComparedColumn]:
     """The images of each metric that has a value, in the order of the rows, then what is made of means."""
     metrics = {c.name: c for c in metric_columns(rows.columns, declared) if rows[c.name].notna().any()}
     images = [_images(metrics[name]) for name in rows.columns if name in metrics]
@@ -36,18 +36,18 @@ def compared_columns(rows: pd.DataFrame, declared: Sequence[Column]) -> list[Com
     return images + [one for one in of_means if metrics.keys() >= set(one.sources)]
 
 
-def compared_column(name: str, declared: Sequence[Column]) -> Compared:
+def compared_column(name: str, declared: Sequence[Column]) -> ComparedColumn:
     """What a summary's ``name`` compares; for one that nobody declares the mean of the rows' column."""
     every = [one for column in known_columns(declared).values() for one in (*_of_means(column), _images(column))]
-    return next((one for one in every if one.name == name), Compared(name, (name,)))
+    return next((one for one in every if one.name == name), ComparedColumn(name, (name,)))
 
 
-def _images(column: Column) -> Compared:
+def _images(column: Column) -> ComparedColumn:
     """The mean of the images, under the name that a summary gives it; where it gives none, under the column's own."""
     named = [one.name for one in reductions_of(column) if one.reduction == "mean"]
-    return Compared(named[0] if named else column.name, (column.name,))
+    return ComparedColumn(named[0] if named else column.name, (column.name,))
 
 
-def _of_means(column: Column) -> list[Compared]:
+def _of_means(column: Column) -> list[ComparedColumn]:
     every = reductions_of(column)
-    return [Compared(one.name, one.needs, one.reduction) for one in every if isinstance(one.reduction, OfMeans)]
+    return [ComparedColumn(one.name, one.needs, one.reduction) for one in every if isinstance(one.reduction, OfMeans)]

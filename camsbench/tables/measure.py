@@ -16,7 +16,7 @@ LINE = ["method", "protocol", "layer"]
 
 
 @dataclass(frozen=True)
-class Line:
+class LineKey:
     """What the rows of one line have in common, beside the network."""
 
     method: str
@@ -30,9 +30,9 @@ class Sample:
 
     images: list[str]
     labels: np.ndarray  # [n]
-    rows: dict[Line, pd.DataFrame]  # good rows by image, several seeds of an image averaged
-    degenerate: dict[Line, int]
-    errors: dict[Line, int]
+    rows: dict[LineKey, pd.DataFrame]  # good rows by image, several seeds of an image averaged
+    degenerate: dict[LineKey, int]
+    errors: dict[LineKey, int]
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Sample:
@@ -40,17 +40,17 @@ class Sample:
         good = rows[rows["error"].isna()]
         labels = good.drop_duplicates("image_id").set_index("image_id")["label"]
         numbers = [c for c in rows.columns if pd.api.types.is_float_dtype(rows[c]) and c not in {"error", "label"}]
-        by_line: dict[Line, pd.DataFrame] = {}
+        by_line: dict[LineKey, pd.DataFrame] = {}
         degenerate, errors = {}, {}
         for key, chosen in rows.groupby(LINE, sort=False):
-            line = Line(*(str(part) for part in key))
+            line = LineKey(*(str(part) for part in key))
             kept = chosen[chosen["error"].isna()]
             by_line[line] = kept.groupby("image_id", sort=False)[numbers].mean()
             degenerate[line] = int((kept["degenerate"] == True).sum())  # noqa: E712 - null is neither
             errors[line] = len(chosen) - len(kept)
         return cls(list(labels.index), labels.to_numpy(np.int64), by_line, degenerate, errors)
 
-    def values(self, line: Line, column: str) -> Array:
+    def values(self, line: LineKey, column: str) -> Array:
         """A column [n] of a line, image by image; NaN where it has none."""
         frame = self.rows[line]
         if column not in frame:
@@ -59,42 +59,42 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Estimate:
     """A statistic of a line, how many images stand behind it, and what it would be of other images."""
 
     statistic: Statistic
     n: int
 
 
-def _mean(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+def _mean(sample: Sample, line: LineKey, column: str, reference: LineKey | None) -> Estimate:
     values = sample.values(line, column)
-    return Measured(bootstrap.mean(values), _count(values))
+    return Estimate(bootstrap.mean(values), _count(values))
 
 
-def _median(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+def _median(sample: Sample, line: LineKey, column: str, reference: LineKey | None) -> Estimate:
     values = sample.values(line, column)
-    return Measured(bootstrap.median(values), _count(values))
+    return Estimate(bootstrap.median(values), _count(values))
 
 
-def _rate(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+def _rate(sample: Sample, line: LineKey, column: str, reference: LineKey | None) -> Estimate:
     values = sample.values(line, column)
-    return Measured(bootstrap.rate(values), _count(values))
+    return Estimate(bootstrap.rate(values), _count(values))
 
 
-def _class_mean(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+def _class_mean(sample: Sample, line: LineKey, column: str, reference: LineKey | None) -> Estimate:
     values = sample.values(line, column)
-    return Measured(bootstrap.class_mean(values, sample.labels), _count(values))
+    return Estimate(bootstrap.class_mean(values, sample.labels), _count(values))
 
 
-def _ratio(sample: Sample, line: Line, column: str, reference: Line | None) -> Measured:
+def _ratio(sample: Sample, line: LineKey, column: str, reference: LineKey | None) -> Estimate:
     if reference is None or reference == line:
-        return Measured(bootstrap.mean(np.full(len(sample.images), np.nan)), 0)  # of itself it says nothing
+        return Estimate(bootstrap.mean(np.full(len(sample.images), np.nan)), 0)  # of itself it says nothing
     values, below = sample.values(line, column), sample.values(reference, column)
-    return Measured(bootstrap.ratio(values, below), _count(values, below))
+    return Estimate(bootstrap.ratio(values, below), _count(values, below))
 
 
 # name -> (sample, line, measured column, line of the reference method) -> the statistic and its n
-STATISTICS: dict[str, Callable[[Sample, Line, str, Line | None], Measured]] = {
+STATISTICS: dict[str, Callable[[Sample, LineKey, str, LineKey | None], Estimate]] = {
     "mean": _mean,
     "median": _median,
     "rate": _rate,
@@ -103,7 +103,9 @@ STATISTICS: dict[str, Callable[[Sample, Line, str, Line | None], Measured]] = {
 }
 
 
-def measure(sample: Sample, line: Line, column: str, reduction: Reduction, reference: Line | None = None) -> Measured:
+def estimate(
+    sample: Sample, line: LineKey, column: str, reduction: Reduction, reference: LineKey | None = None
+) -> Estimate:
     """A column of a line, reduced.
 
     Args:
@@ -115,7 +117,7 @@ def measure(sample: Sample, line: Line, column: str, reduction: Reduction, refer
     """
     if isinstance(reduction, OfMeans):
         parts = [sample.values(line, part) for part in reduction.columns]
-        return Measured(bootstrap.of_means(parts, reduction.function), _count(*parts))
+        return Estimate(bootstrap.of_means(parts, reduction.function), _count(*parts))
     return STATISTICS[reduction](sample, line, column, reference)
 
 

@@ -16,9 +16,9 @@ from scipy import stats
 from camsbench.core.columns import Column
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Interval, Statistic
-from camsbench.tables.compared import Compared, compared_column, compared_columns
+from camsbench.tables.compared import ComparedColumn, compared_column, compared_columns
 from camsbench.tables.grid import grid
-from camsbench.tables.measure import Line, Sample
+from camsbench.tables.measure import LineKey, Sample
 from camsbench.tables.render import NONE, interval
 
 FAMILY = ["model", "protocol", "layer", "column"]
@@ -63,8 +63,8 @@ def pairs(
 class _Contrast:
     """The difference of two methods as a statistic of their common images."""
 
-    a: Line
-    b: Line
+    a: LineKey
+    b: LineKey
     mean_a: float
     mean_b: float
     n: int
@@ -72,7 +72,9 @@ class _Contrast:
     differences: Array | None  # [n] image by image; None where there is no such thing
 
 
-def _families(sample: Sample, columns: Sequence[Compared], seed: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _families(
+    sample: Sample, columns: Sequence[ComparedColumn], seed: int
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Each column with its pairs; all of them see the same resamples."""
     contrasts = {
         column: [c for a, b in combinations(sample.rows, 2) if (c := _contrast(sample, column, a, b)).n]
@@ -87,7 +89,7 @@ def _families(sample: Sample, columns: Sequence[Compared], seed: int) -> Iterato
 
 
 def _family(
-    sample: Sample, column: Compared, contrasts: Sequence[_Contrast], resamples: Iterator[Array]
+    sample: Sample, column: ComparedColumn, contrasts: Sequence[_Contrast], resamples: Iterator[Array]
 ) -> Iterator[dict[str, Any]]:
     order = _order(sample, column)
     for contrast, drawn in zip(contrasts, resamples, strict=False):  # the next column's follow
@@ -108,7 +110,7 @@ def _family(
         }
 
 
-def _contrast(sample: Sample, column: Compared, a: Line, b: Line) -> _Contrast:
+def _contrast(sample: Sample, column: ComparedColumn, a: LineKey, b: LineKey) -> _Contrast:
     """a and b, the one with the larger mean first."""
     values = {line: [sample.values(line, name) for name in column.sources] for line in (a, b)}
     both = np.logical_and.reduce([np.isfinite(v) for line in (a, b) for v in values[line]])
@@ -124,11 +126,11 @@ def _contrast(sample: Sample, column: Compared, a: Line, b: Line) -> _Contrast:
     return _Contrast(a, b, means[a], means[b], n, bootstrap.mean(differences), differences[both])
 
 
-def _order(sample: Sample, column: Compared) -> dict[Line, int]:
+def _order(sample: Sample, column: ComparedColumn) -> dict[LineKey, int]:
     """The place of each line by its mean over its own images."""
     once = np.ones((1, len(sample.images)))
 
-    def of(line: Line) -> float:
+    def of(line: LineKey) -> float:
         return float(column.statistic([sample.values(line, name) for name in column.sources])(once)[0])
 
     means = {line: of(line) for line in sample.rows}

@@ -15,7 +15,7 @@ from camsbench.tables import bootstrap, latex, render
 from camsbench.tables.audit import impossible
 from camsbench.tables.bootstrap import Interval
 from camsbench.tables.columns import first_reduction
-from camsbench.tables.measure import Line, Measured, Sample, measure
+from camsbench.tables.measure import Estimate, LineKey, Sample, estimate
 from camsbench.tables.published import PaperColumn, Published
 from camsbench.tables.spec import Spec
 from camsbench.tables.verdict import judge
@@ -105,7 +105,7 @@ class _Pair:
     """A published method (empty: the paper lacks it) and the measured line beside it (None: not measured)."""
 
     label: str
-    line: Line | None
+    line: LineKey | None
 
 
 def _pairs(spec: Spec, table: Published, sample: Sample, published: bool) -> list[_Pair]:
@@ -118,7 +118,7 @@ def _pairs(spec: Spec, table: Published, sample: Sample, published: bool) -> lis
     return pairs + [_Pair("", line) for line in sample.rows if line not in taken]
 
 
-def _beside(spec: Spec, sample: Sample, label: str) -> list[Line]:
+def _beside(spec: Spec, sample: Sample, label: str) -> list[LineKey]:
     """The measured lines beside a published method, in the order of the spec."""
     return [line for name in spec.methods.get(label, ()) for line in sample.rows if line.method == name]
 
@@ -139,13 +139,13 @@ def _block(
 
 
 def _measure(
-    sample: Sample, pair: _Pair, column: PaperColumn, reference: Line | None, declared: Sequence[Column]
-) -> Measured | None:
+    sample: Sample, pair: _Pair, column: PaperColumn, reference: LineKey | None, declared: Sequence[Column]
+) -> Estimate | None:
     if pair.line is None or not sample.images:
         return None
     reduction = column.statistic or first_reduction(column.source, declared)
-    made = measure(sample, pair.line, column.source, reduction, reference)
-    return Measured(bootstrap.scaled(made.statistic, column.scale), made.n)
+    made = estimate(sample, pair.line, column.source, reduction, reference)
+    return Estimate(bootstrap.scale(made.statistic, column.scale), made.n)
 
 
 def _record(

@@ -15,7 +15,7 @@ Keys = tuple[str, ...]  # ("VGG-16", "GradCAM"), or ("GradCAM",) where the table
 
 
 @dataclass(frozen=True)
-class Cell:
+class PrintedNumber:
     """A number as it is printed: ``16.0`` says more than 16."""
 
     text: str
@@ -65,7 +65,7 @@ class Published:
     columns: tuple[PaperColumn, ...]
     note: str = ""
     reference: str = ""  # the method that ratios divide by
-    cells: Mapping[tuple[Keys, str], Cell] = field(default_factory=dict)
+    cells: Mapping[tuple[Keys, str], PrintedNumber] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[Keys]:
@@ -83,7 +83,7 @@ class Published:
     def key(self, backbone: str, method: str) -> Keys:
         return (backbone, method) if len(self.keys) == 2 else (method,)
 
-    def cell(self, keys: Keys, column: str) -> Cell | None:
+    def cell(self, keys: Keys, column: str) -> PrintedNumber | None:
         """The printed cell, or None where the paper leaves it empty or has no such line."""
         return self.cells.get((keys, column))
 
@@ -161,7 +161,7 @@ def load(name: str) -> Published:
     layout = TABLES[name]
     with (FOLDER / f"{name}.csv").open(newline="") as file:
         cells = {
-            (tuple(line[key] for key in layout.keys), column.name): Cell(line[column.name])
+            (tuple(line[key] for key in layout.keys), column.name): PrintedNumber(line[column.name])
             for line in csv.DictReader(file)
             for column in layout.columns
             if line[column.name]

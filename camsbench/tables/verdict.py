@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from camsbench.tables.bootstrap import Interval
-from camsbench.tables.published import Cell
+from camsbench.tables.published import PrintedNumber
 
 AGREES = "agrees"
 DIFFERS = "differs"
@@ -25,14 +25,14 @@ class Verdict:
     reason: str = ""
 
 
-def covers(published: Cell, measured: Interval) -> bool:
+def covers(published: PrintedNumber, measured: Interval) -> bool:
     """Whether the printed value lies in the interval widened by what rounding may have moved it."""
     slack = published.half + 1e-9
     return measured.low - slack <= published.value <= measured.high + slack
 
 
 def judge(
-    published: Cell | None,
+    published: PrintedNumber | None,
     measured: Interval | None,
     n: int,
     incomparable: str | None = None,

@@ -14,8 +14,8 @@ from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.report.figures.curves import Curves
-from camsbench.report.figures.gallery import Line, Panel, figure_of, panel
-from camsbench.report.figures.printing import printed, save_for_print
+from camsbench.report.figures.gallery import GalleryLine, Panel, figure_of, panel
+from camsbench.report.figures.printing import print_size, save_for_print
 from camsbench.report.figures.strips import Strips
 from camsbench.report.saved_run import SavedRun
 
@@ -52,7 +52,7 @@ class Gallery:
             groups = [replace(group, classes=[one]) for group in groups for one in group.classes]
         most = max(len(group.classes) for group in groups)
         lines = [group.line(columns, most) for group in groups]
-        return figure_of(columns * most, lines, printed(len(columns) * most + 1))
+        return figure_of(columns * most, lines, print_size(len(columns) * most + 1))
 
     def _chosen(self, runs: Sequence[SavedRun]) -> list[Record]:
         records = {record.image_id: record for run in runs for record in run.job.records}
@@ -97,11 +97,11 @@ class Group:
     caption: str
     classes: list[dict[str, Panel]]
 
-    def line(self, columns: Sequence[str], most: int) -> Line:
+    def line(self, columns: Sequence[str], most: int) -> GalleryLine:
         """All in one line, with room for ``most`` classes; what is not there stays empty."""
         empty: list[dict[str, Panel]] = [{}] * (most - len(self.classes))
         panels = [panels.get(column, Panel(None)) for panels in [*self.classes, *empty] for column in columns]
-        return Line(self.picture, self.caption, panels)
+        return GalleryLine(self.picture, self.caption, panels)
 
 
 KINDS: Mapping[str, type[Kind]] = {"gallery": Gallery, "curves": Curves, "strips": Strips}

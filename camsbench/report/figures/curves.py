@@ -14,7 +14,7 @@ from camsbench.data.classes import class_name
 from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
 from camsbench.report.figures.gallery import blank, overlay, panel
-from camsbench.report.figures.printing import Size, printed
+from camsbench.report.figures.printing import Size, print_size
 from camsbench.report.saved_run import SavedRun
 
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")  # Okabe and Ito's: told apart without colour vision
@@ -42,7 +42,7 @@ class Curves:
             (run, record, task) for run in runs for record in run.job.records[: self.images] for task in run.titles
         ]
         across = 1 + len(self.curves)
-        size = printed(across, WIDE)
+        size = print_size(across, WIDE)
         figure = blank(size.cell * across, size.cell * 0.82 * len(shown))
         axes = figure.subplots(len(shown), across, squeeze=False)
         values = {id(run): _values(run) for run in runs}

@@ -36,7 +36,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Line:
+class GalleryLine:
     """An image with its caption and the maps of it."""
 
     picture: Picture
@@ -61,7 +61,7 @@ def draw(
     lines = []
     for record in records:
         panels = [panel(maps.load(t, record), found.get((record.image_id, *t)), num_classes) for t in tasks]
-        lines.append(Line(read(record, preprocess), f"label: {class_name(record.label, num_classes)}", panels))
+        lines.append(GalleryLine(read(record, preprocess), f"label: {class_name(record.label, num_classes)}", panels))
     several = len({task.layer for task in tasks}) > 1
     return save(figure_of([f"{t.method}\n{t.layer}" if several else t.method for t in tasks], lines), path)
 
@@ -73,7 +73,7 @@ def panel(saliency: np.ndarray | None, row: Mapping[Hashable, Any] | None, num_c
     return Panel(saliency, f"{class_name(int(row['target']), num_classes)} {100 * row['probability']:.2f} %")
 
 
-def figure_of(titles: Sequence[str], lines: Sequence[Line], size: Size = SCREEN) -> Figure:
+def figure_of(titles: Sequence[str], lines: Sequence[GalleryLine], size: Size = SCREEN) -> Figure:
     """Lines below each other, with ``titles`` above their panels."""
     above = [[size.wrapped(text, size.caption) for text in _captions(line)] for line in lines]
     tall = [max(text.count("\n") + 1 for text in texts) for texts in above]
@@ -97,7 +97,7 @@ def figure_of(titles: Sequence[str], lines: Sequence[Line], size: Size = SCREEN)
     return figure
 
 
-def _captions(line: Line) -> list[str]:
+def _captions(line: GalleryLine) -> list[str]:
     """What stands above the image and above each of its maps."""
     return [line.caption, *("" if shown.saliency is None else shown.caption for shown in line.panels)]
 

@@ -39,7 +39,7 @@ class Size:
 SCREEN = Size(2.1, 8, 9)
 
 
-def printed(across: int, widest: float = WIDEST) -> Size:
+def print_size(across: int, widest: float = WIDEST) -> Size:
     """The size at which ``across`` cells fit a page's width without being scaled: 6.5 points stay 6.5 points."""
     return Size(min(widest, PAGE / across), 6.5, 7.5)
 

@@ -12,10 +12,10 @@ from camsbench.core.explained import Explained, explain
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError, check_choices
-from camsbench.metrics._similarity import SIMILARITIES, Seen, similarities
+from camsbench.metrics._similarity import SIMILARITIES, MapFeatures, similarities
 from camsbench.metrics.sanity import Randomisation
 from camsbench.report.figures.gallery import Panel, blank, overlay
-from camsbench.report.figures.printing import printed
+from camsbench.report.figures.printing import print_size
 from camsbench.report.saved_run import SavedRun
 from camsbench.run.worker import base_forward
 from camsbench.store.schema import Task
@@ -48,9 +48,9 @@ class Strips:
         strips = [strip for run in runs for strip in self._strips(run)]
         if not strips:
             raise CamsbenchError("figure: its runs have no sanity check; run them with metric=[sanity]")
-        lines = [line for strip in strips for line in _folded(*strip)]
+        lines = [line for strip in strips for line in _fold(*strip)]
         across = max(len(panels) for _, _, panels in lines)
-        size = printed(across, 1.2)
+        size = print_size(across, 1.2)
         figure = blank(size.cell * across, (size.cell + 0.32) * len(lines))
         axes = figure.subplots(len(lines), across, squeeze=False)
         for line, (picture, name, panels) in zip(axes, lines, strict=True):
@@ -69,29 +69,29 @@ class Strips:
         for record in run.job.records[: self.images] if checks else []:
             picture = read(record, run.job.split.preprocess)
             for task, column in run.titles.items():
-                explained = _explained(run, record, picture, task)
+                explained = _explain(run, record, picture, task)
                 for check in checks:
                     name = f"{column}\n{check.order}"
                     made.append((picture, name, self._panels(check, explained)))
         return made
 
     def _panels(self, check: Randomisation, explained: Explained) -> list[Below]:
-        original = Seen.of(explained.raw, explained.saliency, explained.degenerate, explained.rule)
-        panels = [(f"{self.similarity}:", Panel(_shown(original), "trained"))]
+        original = MapFeatures.of(explained.raw, explained.saliency, explained.degenerate, explained.rule)
+        panels = [(f"{self.similarity}:", Panel(_first_saliency(original), "trained"))]
         for layer, raw, saliency, degenerate in check.maps(explained):
-            seen = Seen.of(raw, saliency, degenerate, explained.rule)
+            seen = MapFeatures.of(raw, saliency, degenerate, explained.rule)
             rho = similarities(original, seen)[self.similarity].item()
-            panels.append(("not defined" if rho != rho else f"{rho:.2f}", Panel(_shown(seen), layer)))
+            panels.append(("not defined" if rho != rho else f"{rho:.2f}", Panel(_first_saliency(seen), layer)))
         return panels
 
 
-def _folded(picture: Picture, name: str, panels: list[Below]) -> list[tuple[Picture, str, list[Below]]]:
+def _fold(picture: Picture, name: str, panels: list[Below]) -> list[tuple[Picture, str, list[Below]]]:
     """A strip in lines of at most ``ACROSS`` maps; its name stands at the first."""
     starts = range(0, len(panels), ACROSS)
     return [(picture, "" if start else name, panels[start : start + ACROSS]) for start in starts]
 
 
-def _explained(run: SavedRun, record: Record, picture: Picture, task: Task) -> Explained:
+def _explain(run: SavedRun, record: Record, picture: Picture, task: Task) -> Explained:
     """The one image under one method, as the run explains it."""
     if picture.pixels is None:
         raise CamsbenchError(f"figure: {picture.error}; choose other images with data.subset")
@@ -100,6 +100,6 @@ def _explained(run: SavedRun, record: Record, picture: Picture, task: Task) -> E
     return explain(split, run.job.methods[task.method], run.job.rule, forward)
 
 
-def _shown(seen: Seen) -> np.ndarray:
+def _first_saliency(seen: MapFeatures) -> np.ndarray:
     """The first image's saliency [H,W], which bicubic interpolation may lead out of [0,1]."""
     return seen.saliency[0].clamp(0, 1).numpy()

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from camsbench.core.columns import Column
-from camsbench.report.page.columns import present
-from camsbench.report.page.lines import PARTS, Entry
+from camsbench.report.page.columns import with_values
+from camsbench.report.page.lines import PARTS, ReportLine
 
 FEWEST = 3  # methods, below which an order says nothing
 
@@ -33,9 +33,9 @@ class Agreement:
     of_images: np.ndarray
 
 
-def agreements(lines: Sequence[Entry], columns: Sequence[Column]) -> list[Agreement]:
+def agreements(lines: Sequence[ReportLine], columns: Sequence[Column]) -> list[Agreement]:
     """One for each run, network, protocol and layer with three methods or more on the same images."""
-    groups: dict[tuple[int, str, str, str], list[Entry]] = {}
+    groups: dict[tuple[int, str, str, str], list[ReportLine]] = {}
     for line in lines:
         groups.setdefault((line.run, line.model, line.protocol, line.layer), []).append(line)
     ranked = [column for column in columns if column.better and not column.seconds]
@@ -43,11 +43,11 @@ def agreements(lines: Sequence[Entry], columns: Sequence[Column]) -> list[Agreem
     return [agreement for agreement in made if agreement is not None]
 
 
-def _agreement(group: Sequence[Entry], columns: Sequence[Column]) -> Agreement | None:
+def _agreement(group: Sequence[ReportLine], columns: Sequence[Column]) -> Agreement | None:
     good = {line.method: line.rows[line.rows["error"].isna()].set_index("image_id") for line in group}
     most = max(map(len, good.values()))
     good = {method: rows for method, rows in good.items() if len(rows) == most}  # the others have a limit of their own
-    columns = present(pd.concat(list(good.values())), columns)
+    columns = with_values(pd.concat(list(good.values())), columns)
     if len(good) < FEWEST or len(columns) < 2:
         return None
     images = next(iter(good.values())).index

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from camsbench.report.page.lines import Entry
+from camsbench.report.page.lines import ReportLine
 from camsbench.report.saved_run import SavedRun
 
 POINTS = 57  # of a curve, at most: a pixel or two apart in a page
@@ -17,7 +17,7 @@ Key = tuple[str, str, str, str, str]  # model, protocol, layer, method, curve
 
 
 @dataclass
-class Curves:
+class LineCurves:
     """The curves of one line and name: image ids, and values [n,P] at P evenly spaced steps."""
 
     line: int
@@ -36,15 +36,15 @@ class Curves:
         return np.nanmean(values, 0), low, high
 
 
-def curves(runs: Sequence[SavedRun], lines: Sequence[Entry]) -> list[Curves]:
+def curves(runs: Sequence[SavedRun], lines: Sequence[ReportLine]) -> list[LineCurves]:
     """All curves, thinned to ``POINTS`` steps as they are read; curves of unequal length (of layers) are left out."""
-    made: dict[tuple[int, Key], Curves] = {}
+    made: dict[tuple[int, Key], LineCurves] = {}
     for place, run in enumerate(runs):
         own = {(e.model, e.protocol, e.layer, e.method): i for i, e in enumerate(lines) if e.run == place}
         for table in run.folder.curve_parts():
             for key, ids, values in _read(table):
                 if key[:4] in own:
-                    curve = made.setdefault((place, key), Curves(own[key[:4]], key[4].removesuffix("_curve")))
+                    curve = made.setdefault((place, key), LineCurves(own[key[:4]], key[4].removesuffix("_curve")))
                     curve.ids += ids
                     curve.parts.append(values)
     return [curve for curve in made.values() if len({part.shape[1] for part in curve.parts}) == 1]

@@ -15,7 +15,7 @@ from camsbench.tables.summary import ARROWS
 PROBABILITY = Column("probability", "", percent=True)
 
 
-def declared(runs: Iterable[SavedRun]) -> list[Column]:
+def columns_of_runs(runs: Iterable[SavedRun]) -> list[Column]:
     """What the metrics of the runs declare; the first run's, where several do of one name."""
     return distinct(column for run in runs for column in run.columns)
 
@@ -23,7 +23,7 @@ def declared(runs: Iterable[SavedRun]) -> list[Column]:
 def of_images(runs: Sequence[SavedRun]) -> list[Column]:
     """The metrics' columns that some image has a value of, in the papers' order, then the seconds of an image."""
     names = dict.fromkeys(name for run in runs for name in run.rows.columns if run.rows[name].notna().any())
-    return [*metric_columns(names, declared(runs)), SECONDS]
+    return [*metric_columns(names, columns_of_runs(runs)), SECONDS]
 
 
 def of_lines(columns: Sequence[Column]) -> list[SummaryColumn]:
@@ -32,7 +32,7 @@ def of_lines(columns: Sequence[Column]) -> list[SummaryColumn]:
     return [*summary_columns([column.name for column in columns], columns), *seconds]
 
 
-def present(rows: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
+def with_values(rows: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
     """Those of the columns that these rows have a value of."""
     return [column for column in columns if column.name in rows and rows[column.name].notna().any()]
 

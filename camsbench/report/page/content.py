@@ -10,7 +10,7 @@ import numpy as np
 
 from camsbench.core.columns import Column
 from camsbench.data.classes import IMAGENET, class_name
-from camsbench.report.page.bands import Curves
+from camsbench.report.page.bands import LineCurves
 from camsbench.report.page.columns import PROBABILITY, plain
 from camsbench.report.page.packed import Packer
 from camsbench.report.page.table import ImageTable
@@ -29,7 +29,7 @@ class Content:
 def content(
     table: ImageTable,
     columns: Sequence[Column],
-    curves: Sequence[Curves],
+    curves: Sequence[LineCurves],
     shown: Mapping[int, Any],
     title: str,
 ) -> Content:
@@ -80,7 +80,7 @@ def _classes(found: np.ndarray) -> dict[int, str]:
     return {int(i): class_name(int(i), size) for i in present}
 
 
-def _curves(table: ImageTable, curves: Sequence[Curves], shown: set[int], packer: Packer) -> list[dict[str, Any]]:
+def _curves(table: ImageTable, curves: Sequence[LineCurves], shown: set[int], packer: Packer) -> list[dict[str, Any]]:
     places = {name: i for i, name in enumerate(table.ids)}
     total = sum(len(curve.ids) * curve.parts[0].shape[1] for curve in curves)
     made = []

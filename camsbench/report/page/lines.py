@@ -14,7 +14,7 @@ PARTS = ("model", "protocol", "layer")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ReportLine:
     """A line: its run's place among the report's, what its rows have in common, and its name."""
 
     run: int
@@ -26,7 +26,7 @@ class Entry:
     rows: pd.DataFrame
 
 
-def entries(runs: Sequence[SavedRun]) -> list[Entry]:
+def report_lines(runs: Sequence[SavedRun]) -> list[ReportLine]:
     """The lines of all runs, in their order.
 
     A label is the method, with what differs among the lines behind it; where that does not tell two apart, with the
@@ -41,15 +41,15 @@ def entries(runs: Sequence[SavedRun]) -> list[Entry]:
         found += sorted(own, key=lambda line: order.get(line[1][3], len(order)))
     several = [i for i in range(len(PARTS)) if len({key[i] for _, key, _ in found}) > 1]
     labels = [" ".join([key[3], *(key[i] for i in several)]) for _, key, _ in found]
-    labels = _told_apart(labels, [f" ({runs[place].path.name})" for place, _, _ in found])
-    labels = _told_apart(labels, [f" #{place + 1}" for place, _, _ in found])  # folders of one name
+    labels = _tell_apart(labels, [f" ({runs[place].path.name})" for place, _, _ in found])
+    labels = _tell_apart(labels, [f" #{place + 1}" for place, _, _ in found])  # folders of one name
     return [
-        Entry(place, model, protocol, layer, method, label, rows)
+        ReportLine(place, model, protocol, layer, method, label, rows)
         for (place, (model, protocol, layer, method), rows), label in zip(found, labels, strict=True)
     ]
 
 
-def _told_apart(labels: Sequence[str], behind: Sequence[str]) -> list[str]:
+def _tell_apart(labels: Sequence[str], behind: Sequence[str]) -> list[str]:
     """Labels that several lines have, each with what stands behind it."""
     count = Counter(labels)
     return [label + more if count[label] > 1 else label for label, more in zip(labels, behind, strict=True)]

@@ -28,7 +28,7 @@ class Packer:
     def add(self, values: np.ndarray) -> Place:
         """An array: floats become f32, booleans u8, other whole numbers i32."""
         if values.dtype.kind == "f":
-            return self._add(_rounded(values.astype(np.float32)).tobytes(), "f32")
+            return self._add(_round(values.astype(np.float32)).tobytes(), "f32")
         kept = values.astype(np.uint8 if values.dtype.kind == "b" or values.dtype == np.uint8 else np.int32)
         return self._add(kept.tobytes(), FORMS[kept.dtype.name])
 
@@ -52,7 +52,7 @@ class Packer:
         return place
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
+def _round(values: np.ndarray) -> np.ndarray:
     """float32 with its last 8 bits rounded away."""
     bits = values.view(np.uint32)
     return ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import stats
 
 from camsbench.data.loader import read
-from camsbench.report.page.lines import Entry
+from camsbench.report.page.lines import ReportLine
 from camsbench.report.saved_run import SavedRun
 from camsbench.run.redraw import draw_missing
 from camsbench.store.schema import Task
@@ -20,7 +20,7 @@ from camsbench.store.schema import Task
 SMALL = 32  # pixels a side of the maps that are compared with each other
 
 
-def pictures(run: SavedRun, lines: Mapping[int, Entry], images: Collection[str]) -> dict[str, dict[str, Any]]:
+def pictures(run: SavedRun, lines: Mapping[int, ReportLine], images: Collection[str]) -> dict[str, dict[str, Any]]:
     """For each of ``images`` that the run has: the picture, its boxes, each line's map, and how far maps agree.
 
     Maps are those of the run's folder; what it lacks is explained again and saved there. A map is 8-bit grey, as WebP
@@ -45,13 +45,15 @@ def pictures(run: SavedRun, lines: Mapping[int, Entry], images: Collection[str])
             "width": width,
             "height": height,
             "boxes": [[round(edge, 1) for edge in box] for box in picture.boxes],
-            "maps": {place: {"src": _webp(saliency), "alt": said(saliency)} for place, saliency in maps.items()},
+            "maps": {
+                place: {"src": _webp(saliency), "alt": describe_map(saliency)} for place, saliency in maps.items()
+            },
             "agree": _agreement(list(maps.values())),
         }
     return made
 
 
-def said(saliency: np.ndarray) -> str:
+def describe_map(saliency: np.ndarray) -> str:
     """A saliency [H,W] in words: where it is strongest, and how much of the image is above half."""
     if not saliency.max() > saliency.min():
         return "the same everywhere (degenerate)"
@@ -76,14 +78,14 @@ def _agreement(maps: Sequence[np.ndarray]) -> list[list[float | None]]:
 
 
 def _jpeg(pixels: np.ndarray) -> str:
-    return _encoded(Image.fromarray(pixels), "JPEG", quality=82)
+    return _encode(Image.fromarray(pixels), "JPEG", quality=82)
 
 
 def _webp(saliency: np.ndarray) -> str:
-    return _encoded(Image.fromarray((saliency * 255).round().astype(np.uint8)), "WEBP", quality=80)
+    return _encode(Image.fromarray((saliency * 255).round().astype(np.uint8)), "WEBP", quality=80)
 
 
-def _encoded(image: Image.Image, form: str, **options: Any) -> str:
+def _encode(image: Image.Image, form: str, **options: Any) -> str:
     file = io.BytesIO()
     image.save(file, format=form, **options)
     return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from camsbench.report.page.columns import declared
+from camsbench.report.page.columns import columns_of_runs
 from camsbench.report.page.input import Experiment
 from camsbench.report.papertable import spec_of
 from camsbench.tables import render
@@ -18,7 +18,7 @@ from camsbench.tables.verdict import MARKS
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A cell of a measured line: numbers as text, the verdict's word and mark, and the number of its note."""
 
     value: str
@@ -29,12 +29,12 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A line of a block: of the paper (``cells`` is text) or measured."""
 
     method: str
     published: bool
-    cells: list[Cell]
+    cells: list[TableCell]
     counts: tuple[str, ...] = ()  # n, degenerate, errors
 
 
@@ -47,7 +47,7 @@ class PaperTable:
     tally: str
     remarks: list[str]
     head: list[str]
-    blocks: list[tuple[str, list[Row]]] = field(default_factory=list)
+    blocks: list[tuple[str, list[TableRow]]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ def paper_tables(experiments: Sequence[Experiment]) -> list[PaperTable]:
 def _table(experiment: Experiment) -> PaperTable:
     rows = pd.concat([run.rows for run in experiment.runs], ignore_index=True)
     spec, remarks = spec_of(experiment.config, rows, [run.config for run in experiment.runs])
-    comparison = compare(spec, rows, int(experiment.config.seed), declared(experiment.runs))
+    comparison = compare(spec, rows, int(experiment.config.seed), columns_of_runs(experiment.runs))
     published, long = comparison.table, comparison.long
     shown, missing = render.shown_and_missing(published, long)
     head = [render.title(column) for column in published.columns]
@@ -70,26 +70,26 @@ def _table(experiment: Experiment) -> PaperTable:
     return made
 
 
-def _rows(table: Published, block: render.Block, notes: list[str]) -> list[Row]:
+def _rows(table: Published, block: render.Block, notes: list[str]) -> list[TableRow]:
     rows = []
     for label, first, cells in render.lines(block):
         by = {row["column"]: row for row in cells.to_dict("records")}
         found = [by[column.name] for column in table.columns]
         if first:
-            rows.append(Row(label, True, [Cell(row["published"] or render.NONE) for row in found]))
+            rows.append(TableRow(label, True, [TableCell(row["published"] or render.NONE) for row in found]))
         if not found[0]["measured_method"]:
             continue
         places = [table.decimals(column.name) for column in table.columns]
         measured = [_cell(row, decimals, notes) for row, decimals in zip(found, places, strict=True)]
-        rows.append(Row(render.measured_name(block, cells), False, measured, render.behind(found)))
+        rows.append(TableRow(render.measured_name(block, cells), False, measured, render.behind(found)))
     return rows
 
 
-def _cell(row: dict[Any, Any], decimals: int, notes: list[str]) -> Cell:
+def _cell(row: dict[Any, Any], decimals: int, notes: list[str]) -> TableCell:
     note = None
     if row["reason"]:
         if row["reason"] not in notes:
             notes.append(row["reason"])
         note = notes.index(row["reason"]) + 1
     value, between = render.number(row["measured"], decimals), render.interval(row["low"], row["high"], decimals)
-    return Cell(value, "" if between == render.NONE else between, row["verdict"], MARKS[row["verdict"]], note)
+    return TableCell(value, "" if between == render.NONE else between, row["verdict"], MARKS[row["verdict"]], note)

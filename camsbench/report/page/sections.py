@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from camsbench.report.page.agreement import Agreement
-from camsbench.report.page.columns import declared, head
+from camsbench.report.page.columns import columns_of_runs, head
 from camsbench.report.page.standings import Standing
 from camsbench.report.saved_run import SavedRun
 from camsbench.tables import pairs, render
@@ -26,7 +26,7 @@ def leaderboard(standings: Sequence[Standing], columns: Sequence[SummaryColumn])
     best = [_best(standings, place, column, most) for place, column in enumerate(columns)]
     rows = [
         {
-            "label": standing.entry.label,
+            "label": standing.line.label,
             "n": standing.n,
             "errors": standing.errors,
             "degenerate": standing.degenerate,
@@ -87,12 +87,12 @@ def agreement(found: Sequence[Agreement]) -> list[dict[str, Any]]:
     ]
 
 
-def paired(runs: Sequence[SavedRun]) -> dict[str, Any] | None:
+def pairs_table(runs: Sequence[SavedRun]) -> dict[str, Any] | None:
     """Every pair of methods; None where no run, or no experiment, has two."""
     rows = pd.concat([run.rows for run in runs], ignore_index=True)
     if len(runs) > 1 and not rows.duplicated(["model", "protocol", "layer", "method", "image_id"]).any():
         # methods of two runs of one network stand beside each other as well
-        table = pairs.pairs(rows, seed=runs[0].seed, declared=declared(runs))
+        table = pairs.pairs(rows, seed=runs[0].seed, declared=columns_of_runs(runs))
     else:
         table = pd.concat([run.pairs for run in runs], ignore_index=True)
     if table.empty:
@@ -141,8 +141,8 @@ def warnings(runs: Sequence[SavedRun]) -> list[str]:
             said.append(f"{where}{failed:,} rows of {images:,} images failed and are in no number.")
         if flat:
             said.append(f"{where}{flat:,} maps are degenerate, the same everywhere; they count in every number.")
-        if (missing := run.expected - len(run.rows)) > 0:
-            said.append(f"{where}{missing:,} of {run.expected:,} rows are not there yet: the run is not finished.")
+        if (missing := run.expected_rows - len(run.rows)) > 0:
+            said.append(f"{where}{missing:,} of {run.expected_rows:,} rows are not there yet: the run is not finished.")
         if run.config.model.weights == "random":
             said.append(f"{where}the network's weights are random: no number says anything about a trained one.")
     return said

@@ -5,34 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from camsbench.report.page.lines import Entry
+from camsbench.report.page.lines import ReportLine
 from camsbench.report.saved_run import SavedRun
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Interval
 from camsbench.tables.columns import SummaryColumn
-from camsbench.tables.measure import Line, Sample, measure
+from camsbench.tables.measure import LineKey, Sample, estimate
 
 
 @dataclass(frozen=True)
 class Standing:
     """A line with its numbers by column (None: it has none), and how many rows stand behind them."""
 
-    entry: Entry
+    line: ReportLine
     cells: list[Interval | None]
     n: int
     errors: int
     degenerate: int
 
 
-def standings(runs: Sequence[SavedRun], lines: Sequence[Entry], columns: Sequence[SummaryColumn]) -> list[Standing]:
+def standings(
+    runs: Sequence[SavedRun], lines: Sequence[ReportLine], columns: Sequence[SummaryColumn]
+) -> list[Standing]:
     """A standing for each line, in their order."""
     made: dict[int, Standing] = {}
     for place, run in enumerate(runs):
-        own = [i for i, entry in enumerate(lines) if entry.run == place]
+        own = [i for i, line in enumerate(lines) if line.run == place]
         sample = Sample.of(run.rows)
-        wanted = {i: Line(lines[i].method, lines[i].protocol, lines[i].layer) for i in own}
+        wanted = {i: LineKey(lines[i].method, lines[i].protocol, lines[i].layer) for i in own}
         measured = {
-            (i, c): measure(sample, line, column.source.name, column.reduction)
+            (i, c): estimate(sample, line, column.source.name, column.reduction)
             for i, line in wanted.items()
             for c, column in enumerate(columns)
             if set(column.needs) <= set(run.rows)
@@ -43,11 +45,13 @@ def standings(runs: Sequence[SavedRun], lines: Sequence[Entry], columns: Sequenc
         for i, line in wanted.items():
             rows = lines[i].rows
             errors = int(rows["error"].notna().sum())
-            cells = [_sure(found.get((i, c)), known[i, c].n if (i, c) in known else 0) for c in range(len(columns))]
+            cells = [
+                _interval_of(found.get((i, c)), known[i, c].n if (i, c) in known else 0) for c in range(len(columns))
+            ]
             made[i] = Standing(lines[i], cells, len(rows) - errors, errors, sample.degenerate[line])
     return [made[i] for i in range(len(lines))]
 
 
-def _sure(interval: Interval | None, n: int) -> Interval | None:
+def _interval_of(interval: Interval | None, n: int) -> Interval | None:
     """One image gives no interval."""
     return Interval(interval.value, float("nan"), float("nan")) if interval is not None and n < 2 else interval

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from camsbench.core.columns import Column
-from camsbench.report.page.lines import Entry
+from camsbench.report.page.lines import ReportLine
 from camsbench.tables.columns import SECONDS
 
 ROW, DEGENERATE, ERROR = 1, 2, 4  # bits of a flag
@@ -22,10 +22,10 @@ class ImageTable:
 
     ids: list[str]
     labels: np.ndarray  # [n], -1 where no row says it
-    lines: Sequence[Entry]
+    lines: Sequence[ReportLine]
 
     @classmethod
-    def of(cls, lines: Sequence[Entry]) -> ImageTable:
+    def of(cls, lines: Sequence[ReportLine]) -> ImageTable:
         rows = pd.concat([line.rows[["image_id", "label"]] for line in lines])
         labels = rows.drop_duplicates("image_id").set_index("image_id")["label"]
         return cls(list(labels.index), labels.fillna(-1).to_numpy(np.int64), lines)

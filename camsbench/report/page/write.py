@@ -19,11 +19,11 @@ from camsbench.report.heading import heading
 from camsbench.report.page import sections
 from camsbench.report.page.agreement import agreements
 from camsbench.report.page.bands import curves
-from camsbench.report.page.chosen import chosen
-from camsbench.report.page.columns import of_images, of_lines, present
+from camsbench.report.page.choose import choose_images
+from camsbench.report.page.columns import of_images, of_lines, with_values
 from camsbench.report.page.content import content
 from camsbench.report.page.input import ReportInput
-from camsbench.report.page.lines import Entry, entries
+from camsbench.report.page.lines import ReportLine, report_lines
 from camsbench.report.page.pictures import pictures
 from camsbench.report.page.provenance import provenance
 from camsbench.report.page.published import paper_tables
@@ -47,10 +47,10 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
         CamsbenchError: maps are asked for, and the network or the images are not there; or the disk is full.
     """
     runs = given.runs
-    lines = entries(runs)
-    columns = [column for column in of_images(runs) if any(present(line.rows, [column]) for line in lines)]
+    lines = report_lines(runs)
+    columns = [column for column in of_images(runs) if any(with_values(line.rows, [column]) for line in lines)]
     table = ImageTable.of(lines)
-    shown = _pictures(runs, lines, table, chosen(table, columns, maps))
+    shown = _pictures(runs, lines, table, choose_images(table, columns, maps))
     title = _title(given)
     data = content(table, columns, curves(runs, lines), shown["images"], title)
     board = of_lines(columns)
@@ -63,7 +63,7 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
         "papers": papers,
         "leaderboard": sections.leaderboard(standings(runs, lines, board), board),
         "agreements": sections.agreement(agreements(lines, columns)),
-        "pairs": sections.paired(runs),
+        "pairs": sections.pairs_table(runs),
         "images_note": _note(shown["images"], len(table.ids), maps),
         "provenance": [provenance(run) for run in runs],
         "audit": sections.audit(),
@@ -92,7 +92,7 @@ def _template() -> Template:
 
 def _pictures(
     runs: Sequence[SavedRun],
-    lines: Sequence[Entry],
+    lines: Sequence[ReportLine],
     table: ImageTable,
     places: Sequence[int],
 ) -> dict[str, Any]:

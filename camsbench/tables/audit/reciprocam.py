@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from camsbench.tables.audit.finding import HOLDS, IMPOSSIBLE, REMARK, ROUNDING, WRONG, Finding, check, where
-from camsbench.tables.published import Cell, Keys, Published, load
+from camsbench.tables.published import Keys, PrintedNumber, Published, load
 
 OWN, RIVAL = "ReciproCAM", "ScoreCAM"
 RESNETS = ("ResNet-18", "ResNet-50", "ResNet-101")
@@ -21,7 +21,7 @@ def findings() -> list[Finding]:
     return [*_adcc(table), *_gains(table), *_ranks(table), *_shares(table), *_duplicates(table)]
 
 
-def adcc_bounds(drop: Cell, coherency: Cell, complexity: Cell) -> tuple[float, float, float]:
+def adcc_bounds(drop: PrintedNumber, coherency: PrintedNumber, complexity: PrintedNumber) -> tuple[float, float, float]:
     """ADCC in percent of printed parts, and its least and most for parts that round to them: it grows with coherency
     and falls with drop and complexity."""
 
@@ -183,7 +183,7 @@ def _duplicates(table: Published) -> Iterator[Finding]:
         )
 
 
-def _cell(table: Published, keys: Keys, column: str) -> Cell:
+def _cell(table: Published, keys: Keys, column: str) -> PrintedNumber:
     return table.cells[keys, column]
 
 

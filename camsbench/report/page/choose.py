@@ -14,7 +14,7 @@ from camsbench.tables.columns import SECONDS
 WORST = 24  # images: half by score, half by disagreement
 
 
-def chosen(table: ImageTable, columns: Sequence[Column], maps: int | str) -> list[int]:
+def choose_images(table: ImageTable, columns: Sequence[Column], maps: int | str) -> list[int]:
     """The places of the images that show their maps, in the order of the run.
 
     ``worst``: a dozen images where the methods do worst (mean rank over metrics and methods), and the dozen where they
