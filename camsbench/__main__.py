@@ -61,7 +61,7 @@ def _stopped(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    if help.asked(sys.argv[1:]):
+    if help.FLAGS & set(sys.argv[1:]):
         print(help.text())
         return
     codes.clear()

@@ -83,11 +83,6 @@ CODES = (
 )
 
 
-def asked(arguments: Sequence[str]) -> bool:
-    """Whether the arguments ask for help."""
-    return bool(FLAGS & set(arguments))
-
-
 def text(width: int | None = None) -> str:
     """The help, in lines of at most ``width`` columns; without it as wide as the terminal."""
     width = max(NARROW, min(WIDE, width or shutil.get_terminal_size((100, 24)).columns))
