@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from faults import begin, children, run, same_rows, until, workers
+from quick import QUICK
 
 from camsbench import CamsbenchError, session
 from camsbench.config.compose import compose_config
@@ -42,6 +43,7 @@ def kept(*arguments: str, **environment: str) -> int:
     return int(said.stdout)
 
 
+@pytest.mark.slow
 @glibc
 def test_freed_memory_is_kept() -> None:
     assert kept() < 64
@@ -55,7 +57,7 @@ def test_one_option_turns_both_off(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(session, "tune_allocator", lambda: said.append("allocator"))
     monkeypatch.setattr(process, "_omp_pause", lambda: lambda kind: said.append("threads"))
     monkeypatch.setattr(process, "_threads_may_pause", True)  # put back after the test
-    options = ["data.limit=1", "method=reciprocam"]
+    options = [*QUICK, "data.limit=1", "method=reciprocam"]
     run(tmp_path / "tuned", *options)
     process.pause_threads()
     assert said == ["allocator", "threads"]
@@ -66,6 +68,7 @@ def test_one_option_turns_both_off(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run(tmp_path / "tuned", *options, OFF)  # no part of the run's identity
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc")
 @pytest.mark.parametrize("options", [[], [OFF]], ids=["on", "off"])
 def test_workers_have_it_in_their_environment(options: list[str], tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ with hold(Path(sys.argv[1]), Shard(1, 2), "plan"):
 """
 
 
+@pytest.mark.faults
 def test_a_share_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
