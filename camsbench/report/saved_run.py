@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config.build import build, measures
 from camsbench.config.job import Job
-from camsbench.core.columns import Column, all_columns, distinct
+from camsbench.core.columns import Column, all_columns, merge_columns
 from camsbench.errors import CamsbenchError
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
@@ -86,7 +86,7 @@ class SavedRun:
     @cached_property
     def columns(self) -> list[Column]:
         """What the metrics declare of their columns, in the order of the configuration."""
-        return distinct(all_columns(measures(self.config)))
+        return merge_columns(all_columns(measures(self.config)))
 
     @property
     def pairs(self) -> pd.DataFrame:
