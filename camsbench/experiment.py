@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench import session, tables
 from camsbench.config.compose import add_controls
 from camsbench.config.suggest import compose_or_suggest
-from camsbench.core.columns import distinct
+from camsbench.core.columns import merge_columns
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 from camsbench.report import figures, page, papertable
@@ -96,7 +96,7 @@ def execute(cfg: DictConfig, overrides: Sequence[str]) -> Outcome:
     if cfg.report.html:
         _write_page(cfg, done, top)
     errors = sum(outcome.errors for outcome in done)
-    declared = distinct(column for outcome in done for column in outcome.columns)
+    declared = merge_columns(column for outcome in done for column in outcome.columns)
     summary = tables.summarise(rows, declared)
     return Outcome(top, cfg, rows, summary, report, errors, failed=sum(map(len, failed.values())), columns=declared)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from camsbench.config.runtime import Runtime
-from camsbench.core.columns import Column, all_columns, distinct
+from camsbench.core.columns import Column, all_columns, merge_columns
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
@@ -67,7 +67,7 @@ class Job:
     @property
     def columns(self) -> list[Column]:
         """What the metrics declare of their columns, in the order of the configuration."""
-        return distinct(all_columns(self.metrics))
+        return merge_columns(all_columns(self.metrics))
 
     @property
     def published_top1(self) -> float | None:

@@ -103,7 +103,7 @@ def all_columns(metrics: Mapping[str, object]) -> list[Column]:
     return [column for name, metric in metrics.items() for column in columns_of(metric, name)]
 
 
-def distinct(columns: Iterable[Column]) -> list[Column]:
+def merge_columns(columns: Iterable[Column]) -> list[Column]:
     """Each column once: the first of a name."""
     found: dict[str, Column] = {}
     for column in columns:

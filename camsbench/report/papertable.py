@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.core.columns import distinct
+from camsbench.core.columns import merge_columns
 from camsbench.files import write_text
 from camsbench.report.summary import Outcome
 from camsbench.tables import pairs
@@ -39,7 +39,7 @@ def write(cfg: DictConfig, done: Sequence[Outcome], folder: Path) -> str:
     """
     rows = pd.concat([outcome.rows for outcome in done], ignore_index=True)
     spec, remarks = spec_of(cfg, rows, [outcome.config for outcome in done])
-    declared = distinct(column for outcome in done for column in outcome.columns)
+    declared = merge_columns(column for outcome in done for column in outcome.columns)
     comparison = compare(spec, rows, cfg.seed, declared)
     between = pairs.pairs(rows, seed=cfg.seed, declared=declared)
     text = f"{comparison.markdown(remarks)}\n{BETWEEN}\n\n{pairs.markdown(between)}\n"

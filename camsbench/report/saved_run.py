@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config.build import build
 from camsbench.config.instantiate import make_metrics
 from camsbench.config.job import Job
-from camsbench.core.columns import Column, all_columns, distinct
+from camsbench.core.columns import Column, all_columns, merge_columns
 from camsbench.errors import CamsbenchError
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
@@ -87,7 +87,7 @@ class SavedRun:
     @cached_property
     def columns(self) -> list[Column]:
         """What the metrics declare of their columns, in the order of the configuration."""
-        return distinct(all_columns(make_metrics(self.config)))
+        return merge_columns(all_columns(make_metrics(self.config)))
 
     @property
     def pairs(self) -> pd.DataFrame:

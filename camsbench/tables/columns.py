@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from camsbench.core.columns import Column, OfMeans, Reduction, columns_of, distinct
+from camsbench.core.columns import Column, OfMeans, Reduction, columns_of, merge_columns
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
@@ -75,7 +75,7 @@ def _order() -> tuple[str, ...]:
 
 def known_columns(declared: Iterable[Column] = ()) -> dict[str, Column]:
     """What is declared by name: a run's own metrics before camsbench's defaults."""
-    return {column.name: column for column in distinct([*declared, *own_columns()])}
+    return {column.name: column for column in merge_columns([*declared, *own_columns()])}
 
 
 def metric_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> list[Column]:

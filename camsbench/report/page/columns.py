@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from camsbench.core.columns import Column, distinct
+from camsbench.core.columns import Column, merge_columns
 from camsbench.report.saved_run import SavedRun
 from camsbench.tables.columns import SECONDS, SummaryColumn, metric_columns, summary_columns
 from camsbench.tables.summary import ARROWS
@@ -17,7 +17,7 @@ PROBABILITY = Column("probability", "", percent=True)
 
 def columns_of_runs(runs: Iterable[SavedRun]) -> list[Column]:
     """What the metrics of the runs declare; the first run's, where several do of one name."""
-    return distinct(column for run in runs for column in run.columns)
+    return merge_columns(column for run in runs for column in run.columns)
 
 
 def of_images(runs: Sequence[SavedRun]) -> list[Column]:
