@@ -1,4 +1,4 @@
-"""Modules that plug-ins of 0.1.0 import by the names that its documentation gave: found where they lie now."""
+"""Modules that plug-ins of 0.1.0 import, by the names that its reference gave: found where they lie now."""
 
 from __future__ import annotations
 
@@ -10,9 +10,24 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 FORMER = {
+    "camsbench.backends": "camsbench.models.backends",
+    "camsbench.boxes": "camsbench.core.boxes",
+    "camsbench.classnames": "camsbench.data.classes",
+    "camsbench.draws": "camsbench.data.draws",
+    "camsbench.explained": "camsbench.core.explained",
+    "camsbench.fusion": "camsbench.core.fusion",
+    "camsbench.heads": "camsbench.core.heads",
+    "camsbench.maps": "camsbench.core.saliency",
+    "camsbench.masking": "camsbench.core.explained",
+    "camsbench.microbatch": "camsbench.core.passes",
     "camsbench.noise": "camsbench.core.noise",
     "camsbench.preprocess": "camsbench.core.preprocess",
+    "camsbench.record": "camsbench.data.record",
     "camsbench.scoring": "camsbench.core.scoring",
+    "camsbench.sources": "camsbench.data.imagenet",
+    "camsbench.split": "camsbench.models.split",
+    "camsbench.spread": "camsbench.tables.spread",
+    "camsbench.types": "camsbench.core.types",
 }
 
 

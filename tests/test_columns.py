@@ -201,3 +201,11 @@ def test_a_user_s_median_in_the_report(run: Path, monkeypatch: pytest.MonkeyPatc
     content = json.loads(re.search(r'id="content">(.*?)</script>', page, re.S)[1])  # type: ignore[index]
     (area,) = [column for column in content["columns"] if column["name"] == "area"]
     assert area == {"name": "area", "title": "Area", "better": "lower", "percent": True, "seconds": False}
+
+
+def test_a_table_of_names_and_directions() -> None:
+    """As 0.1.0 took them: camsbench's own columns keep their titles and percent."""
+    given = rows("gradcam", n=2, drop=[0.25, 0.75], area=[1.0, 2.0])
+    said = tables.markdown(tables.summarise(given), {"drop": "lower", "area": "higher"})
+    assert "Drop ↓ | area ↑" in said
+    assert "50.00 |    1.5 |" in said

@@ -79,7 +79,10 @@ def test_names_of_that_version_may_still_be_typed(old: Path) -> None:
 def test_plug_ins_of_that_version_import_what_its_documentation_named() -> None:
     said = "from camsbench.scoring import score_inputs, head_gradient; from camsbench.preprocess import Preprocess; "
     said += "from camsbench.data import Record, samples; import camsbench.noise, camsbench.core.noise as now; "
-    said += "assert camsbench.noise is now and now.__spec__.name == now.__name__ == 'camsbench.core.noise'"
+    said += "assert camsbench.noise is now and now.__spec__.name == now.__name__ == 'camsbench.core.noise'; "
+    said += "from camsbench.types import About, Forward, Split; from camsbench.explained import Explained, Metric; "
+    said += "from importlib import import_module; from camsbench.former_names import FORMER; "
+    said += "assert all(import_module(a) is import_module(b) for a, b in FORMER.items())"
     subprocess.run([sys.executable, "-W", "error", "-c", said], check=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -73,8 +73,14 @@ def _order() -> tuple[str, ...]:
     return tuple(column.name for metric in PAPERS for column in columns_of(metric()))
 
 
-def known_columns(declared: Iterable[Column] = ()) -> dict[str, Column]:
-    """What is declared by name: a run's own metrics before camsbench's defaults."""
+def known_columns(declared: Iterable[Column] | Mapping[str, str] = ()) -> dict[str, Column]:
+    """What is declared by name: a run's own metrics before camsbench's defaults.
+
+    A mapping of names to the better direction, as 0.1.0 had it, declares those that camsbench does not know.
+    """
+    if isinstance(declared, Mapping):
+        own = {column.name for column in own_columns()}
+        declared = [Column(name, better) for name, better in declared.items() if name not in own]
     return {column.name: column for column in merge_columns([*declared, *own_columns()])}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -50,12 +50,12 @@ def summarise(rows: pd.DataFrame, columns: Iterable[Column] = ()) -> pd.DataFram
     return counts.join(pd.DataFrame(numbers)).reset_index()
 
 
-def markdown(summary: pd.DataFrame, columns: Iterable[Column] = ()) -> str:
+def markdown(summary: pd.DataFrame, columns: Iterable[Column] | Mapping[str, str] = ()) -> str:
     """A summary as a Markdown table, with an arrow towards better.
 
     Args:
         summary: of ``summarise``.
-        columns: as there.
+        columns: as there, or names and their better direction.
     """
     known = {one.name: one for column in known_columns(columns).values() for one in reductions_of(column)}
     shown, titles = summary.copy(), {**COUNTS, SECONDS.name: SECONDS.title}
