@@ -11,6 +11,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from camsbench.config.paths import CONF
 
+PATHS = ("data.root", "data.labels", "data.boxes", "data.subset", "output", "model.weights", "runtime.cache")
+PLAIN = re.compile(r"[\w./:@%-]*")
+SWEEPS = {"-m", "--multirun"}
+CONTROLS = ("fakecam", "randomcam")
+
 
 def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that the command line would compose from the same overrides."""
@@ -21,11 +26,6 @@ def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
             return compose("config", overrides=list(overrides))
     finally:
         GlobalHydra.instance().hydra = outer
-
-
-PATHS = ("data.root", "data.labels", "data.boxes", "data.subset", "output", "model.weights", "runtime.cache")
-PLAIN = re.compile(r"[\w./:@%-]*")
-SWEEPS = {"-m", "--multirun"}
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
@@ -50,9 +50,6 @@ def _closing(value: str) -> str:
     """The closing quote; backslashes before it are doubled, which would escape it."""
     ends = len(value) - len(value.rstrip("\\"))
     return "\\" * ends + "'"
-
-
-CONTROLS = ("fakecam", "randomcam")
 
 
 def add_controls(cfg: DictConfig) -> DictConfig:

@@ -18,6 +18,8 @@ from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import is_path
 
+MOST = 2000  # images with maps, beyond which a browser does not open the page
+
 
 @dataclass(frozen=True)
 class Job:
@@ -80,9 +82,6 @@ def published_top1(cfg: DictConfig) -> float | None:
     weights, changed = str(cfg.model.weights), cfg.protocol.resize is not None
     own = weights != "random" and not is_path(weights) and not changed
     return cfg.model.top1 if own else None
-
-
-MOST = 2000  # images with maps, beyond which a browser does not open the page
 
 
 def check_maps(maps: object) -> int | str:

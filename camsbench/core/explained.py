@@ -15,6 +15,7 @@ from camsbench.core.columns import Column
 from camsbench.core.saliency import SaliencyRule, normalise, size_of
 from camsbench.core.types import Explainer, Forward, Split
 
+RESOLUTIONS = ("image", "map")
 KINDS = ("soft", "soft_top50", "binary_top50")
 SPACES = ("normalised", "pixels")
 
@@ -47,9 +48,6 @@ def masked_images(kind: str, space: str, split: Split, x: Tensor, saliency: Tens
     return black + mask * (x - black)
 
 
-RESOLUTIONS = ("image", "map")
-
-
 @dataclass(frozen=True)
 class Explained:
     """A forward pass under one method: what a metric judges.
@@ -73,11 +71,6 @@ class Explained:
     def masked(self) -> Forward:
         """The forward pass of x ⊙ saliency, as ``masked_by``."""
         return self.masked_by("soft", "normalised")
-
-    @property
-    def masked_saliency(self) -> Tensor:
-        """The method's saliency [B,1,H,W] of x ⊙ saliency, for the same targets."""
-        return self.masked_saliency_at("image", "normalised")
 
     def masked_by(self, kind: str, space: str) -> Forward:
         """The forward pass of the masked images, for the same targets, each with another random stream.

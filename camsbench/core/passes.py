@@ -13,6 +13,9 @@ from torch import Tensor
 
 from camsbench.errors import CamsbenchError
 
+log = logging.getLogger(__name__)
+AUTO_SIZE = {"cpu": 16, "cuda": 256}  # 16 fits a CPU's caches (measured); a GPU backs off from 256 when it must
+
 
 @dataclass(frozen=True)
 class PassOptions:
@@ -97,11 +100,6 @@ def count_passes(split: Counting) -> Iterator[Passes]:
     before, found = replace(split.passes), Passes()
     yield found
     vars(found).update(vars(split.passes - before))
-
-
-log = logging.getLogger(__name__)
-
-AUTO_SIZE = {"cpu": 16, "cuda": 256}  # 16 fits a CPU's caches (measured); a GPU backs off from 256 when it must
 
 
 @dataclass

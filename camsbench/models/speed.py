@@ -16,6 +16,10 @@ from camsbench.core.heads import linear_head
 from camsbench.core.passes import Passes
 from camsbench.core.types import Split
 
+ALL = Passes(1, 1, 1, 1)
+FEW = 3  # repeats that are enough of what takes long
+NONE = Passes()
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -42,9 +46,6 @@ class Speed:
     def forward_rate(self) -> float:
         """Passes of the whole network a second."""
         return 1 / (self.features + self.head)
-
-
-ALL = Passes(1, 1, 1, 1)
 
 
 def time_by_kind(
@@ -90,10 +91,6 @@ def time_repeats(work: Callable[[], Any], device: torch.device, repeats: int | N
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-FEW = 3  # repeats that are enough of what takes long
-NONE = Passes()
 
 
 class BareTimer:
