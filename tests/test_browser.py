@@ -101,8 +101,15 @@ def texts(page: Page, chart: str) -> list[str]:
     return page.locator(f"{chart} .plot svg text").all_text_contents()
 
 
+def wait_until_drawn(page: Page) -> None:
+    """A chart is drawn in the frame after what changes it: on a loaded machine a reader may be faster."""
+    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(f"() => {frame}.then(() => null)")
+
+
 def ticks(page: Page, chart: str) -> list[str]:
     """The numbers along a chart's axes, and where they stand: a zoom changes them, and reset puts them back."""
+    wait_until_drawn(page)
     where = "(texts) => texts.map((t) => `${t.textContent} ${t.getAttribute('transform') ?? t.getAttribute('x')}`)"
     written: list[str] = page.locator(f"{chart} .plot svg text").evaluate_all(where)
     return sorted(text for text in written if re.match(r"[-\d]", text))
@@ -338,12 +345,14 @@ def test_charts_follow_the_theme(page: Page) -> None:
     page.locator("#curve [aria-label='Zoom in']").click()
     zoomed = ticks(page, "#curve")
     page.keyboard.press("t")
+    wait_until_drawn(page)
     dark = [page.evaluate(colours, chart) for chart in charts]
     assert all(set(a).isdisjoint(b) for a, b in zip(light, dark, strict=True))
     assert {"rgb(232, 234, 237)", "rgb(163, 171, 180)"} == {colour for chart in dark for colour in chart}
     assert ticks(page, "#curve") == zoomed
     page.keyboard.press("t")
     page.locator("#curve [aria-label='Reset zoom']").click()
+    wait_until_drawn(page)
     assert [page.evaluate(colours, chart) for chart in charts] == light
 
 
