@@ -18,7 +18,8 @@ from camsbench.config.suggest import compose_or_suggest
 from camsbench.data import imagenet
 from camsbench.data.checks import agreement, check_labels
 from camsbench.data.classes import class_name
-from camsbench.data.layouts import LAYOUTS, FoundImages
+from camsbench.data.found import FoundImages
+from camsbench.data.layouts import LAYOUTS
 from camsbench.errors import CamsbenchError
 
 ROWS = 5
@@ -64,6 +65,7 @@ def describe(found: FoundImages) -> str:
         f"where: {found.where}",
         f"images: {len(found.records):,} of {len(classes):,} classes, {each}"
         + (f", {boxes:,} boxes with the labels" if boxes else ""),
+        *(ignored.sentence() for ignored in found.left_out),
         *(f"  {one.image_id}  {one.label:>3}  {class_name(one.label)}" for one in found.records[:ROWS]),
     ]
     return "\n".join(lines)

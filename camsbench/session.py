@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from camsbench.config.build import build
 from camsbench.config.compose import add_controls
 from camsbench.config.job import Job
 from camsbench.core.process import allow_pauses, tune_allocator
+from camsbench.data import fingerprint
 from camsbench.data.checks import agreement, refuse_wrong
 from camsbench.errors import CamsbenchError
 from camsbench.report import page
@@ -21,6 +23,8 @@ from camsbench.run import identity
 from camsbench.run.runner import run
 from camsbench.run.work import check_shares, hash_plan
 from camsbench.store.folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def execute(cfg: DictConfig) -> Outcome:
@@ -34,14 +38,16 @@ def execute(cfg: DictConfig) -> Outcome:
     allow_pauses(job.runtime.tune_process)
     if job.runtime.tune_process:
         tune_allocator()
-    same = identity.identity(job)
-    folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same))
+    same, images = identity.identity(job), fingerprint.sample(job.source)
+    folder = RunFolder(Path(cfg.output).expanduser() if cfg.output else Path("results") / _name(job, same, images))
     runtime = job.runtime
     check_shares(len(job.records), runtime.block, runtime.shard)
     with folder.locked(runtime.shard, hash_plan(job.records, runtime.block, runtime.shard)):
         with folder.moment():
-            folder.open(same, identity.provenance(job), OmegaConf.to_yaml(cfg, resolve=True))
+            folder.open(same, identity.provenance(job), OmegaConf.to_yaml(cfg, resolve=True), job.source, images)
             folder.write_manifest(job.records)
+            for said in (*job.left_out, *folder.code_changes()):
+                log.warning("%s", said)
             if cfg.retry:
                 places = enumerate(job.records)
                 folder.forget_errors({r.image_id for i, r in places if runtime.shard.has(i // runtime.block)})
@@ -71,7 +77,9 @@ def check_data(job: Job) -> None:
         refuse_wrong(agreement(job.split, job.records, images, job.published_top1), f"data={job.config.data.name}")
 
 
-def _name(job: Job, same: dict[str, object]) -> str:
+def _name(job: Job, same: dict[str, object], images: dict[str, str]) -> str:
+    """Of the images one counts, so that the name stays when another is mended; the folder itself looks at more."""
+    same = {**same, "data.fingerprint": next(iter(images.items()), None)}
     methods = "+".join(job.methods)
     if len(methods) > 60:
         methods = f"{len(job.methods)}-methods"

@@ -184,7 +184,7 @@ def test_changed_labels_are_refused(quick_run: QuickRun, tmp_path: Path, sample_
     chosen = ["metric=[drop]", "data=ilsvrc2012", f"data.root='{tmp_path / 'a'}'"]
     quick_run(tmp_path / "run", *chosen)
     picture.rename(tmp_path / "a" / "n03376595" / "x.jpg")
-    with pytest.raises(CamsbenchError, match="image x had label 243 and now has 559: the data changed"):
+    with pytest.raises(CamsbenchError, match="image x had label 243 and now has label 559: the data changed"):
         quick_run(tmp_path / "run", *chosen)
 
 

@@ -7,6 +7,7 @@ import http.server
 import io
 import json
 import pickle
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from camsbench.config.instantiate import add_boxes, choose_images, make_metrics
 from camsbench.core.preprocess import Preprocess
 from camsbench.data import boxes, imagenet, shards, tars
 from camsbench.data.classes import validation_id, wnids
+from camsbench.data.found import FoundImages
 from camsbench.data.loader import batches, read
 from camsbench.data.record import Record
 
@@ -191,7 +193,7 @@ def test_every_layout_gives_the_same_images(
         assert plain.pixels is not None
         assert mine.pixels.equal(plain.pixels)
     named = imagenet.ilsvrc2012(str(root), layout=LAYOUTS[make])
-    assert named == found.records
+    assert list(named) == found.records
     (batch,) = batches(found.records, [[0, 1, 2]], PREPROCESS, 2, pin=False)  # threads share an archive
     assert batch.places == [0, 1, 2]
     sent = pickle.loads(pickle.dumps(found.records))  # as workers in other processes get them
@@ -241,6 +243,130 @@ def test_what_lies_beside_labelled_folders_is_not_read(root: Path, pictures: lis
     assert len(imagenet.ilsvrc2012(str(root))) == 3
 
 
+def left(found: FoundImages) -> list[str]:
+    return [each.sentence() for each in found.left_out]
+
+
+def test_folders_and_files_that_are_links_are_read(tmp_path: Path, root: Path, pictures: list[bytes]) -> None:
+    for picture, label in zip(pictures, LABELS, strict=True):
+        put(tmp_path, f"store/{label}/{WNID[label]}.JPEG", picture)
+    (root / WNID[LABELS[0]]).mkdir()
+    (root / WNID[LABELS[0]] / "a.JPEG").symlink_to(tmp_path / "store" / str(LABELS[0]) / f"{WNID[LABELS[0]]}.JPEG")
+    for label in LABELS[1:]:
+        (root / WNID[label]).symlink_to(tmp_path / "store" / str(label))
+    found = imagenet.find(str(root))
+    assert sorted(record.label for record in found) == sorted(LABELS)
+    assert [record.source.open("rb").read() for record in found] == [
+        pictures[LABELS.index(record.label)] for record in found
+    ]
+    assert left(found) == []
+    (root / WNID[LABELS[0]] / "round").symlink_to(root)  # does not end in a circle
+    assert len(imagenet.find(str(root))) == 3
+
+
+def test_images_in_a_folder_of_a_class_folder(root: Path, pictures: list[bytes]) -> None:
+    """As Tiny ImageNet has them; where some lie in the class folder itself, those deeper are left out, and said."""
+    put(root, f"{WNID[65]}/images/a.JPEG", pictures[0])
+    put(root, f"{WNID[970]}/images/b.JPEG", pictures[1])
+    assert sorted((record.image_id, record.label) for record in imagenet.find(str(root))) == [("a", 65), ("b", 970)]
+    put(root, f"{WNID[970]}/c.JPEG", pictures[2])
+    put(root, f"{WNID[65]}/more/d.JPEG", pictures[2])
+    put(root, "e.JPEG", pictures[2])
+    put(root, f"{WNID[970]}/f.tif", pictures[2])
+    put(root, f"{WNID[970]}/g.txt", "no picture")
+    found = imagenet.find(str(root))
+    assert [(record.image_id, record.label) for record in found] == [("c", 970)]
+    assert left(found) == [
+        f"Left out: 3 images in folders inside the class folders, the first is {WNID[65]}/images/a.JPEG.",
+        "Left out: 1 images beside the class folders, which have no class, the first is e.JPEG.",
+        f"Left out: 1 pictures that are none of .jpeg, .jpg, .png, .webp, .bmp, the first is {WNID[970]}/f.tif.",
+    ]
+
+
+@pytest.mark.parametrize("packed", ["flat", "tar"])
+def test_images_that_a_file_of_labels_does_not_list_are_said(packed: str, root: Path, pictures: list[bytes]) -> None:
+    names = [f"{one}.JPEG" for one in IDS]
+    if packed == "tar":
+        put(root, "ILSVRC2012_img_val.tar", tar(dict(zip(names, pictures, strict=True))))
+    else:
+        for name, picture in zip(names, pictures, strict=True):
+            put(root, name, picture)
+    put(root, "val.txt", f"{IDS[1]}.JPEG 7\n")
+    found = imagenet.find(str(root))
+    assert [(record.image_id, record.label) for record in found] == [(IDS[1], 7)]
+    (said,) = left(found)
+    assert re.fullmatch(rf"Left out: 2 images that .*val\.txt does not list, the first is {IDS[0]}\.JPEG\.", said)
+
+
+def test_a_tar_without_some_of_the_labelled_images_says_so(root: Path, pictures: list[bytes]) -> None:
+    put(root, "ILSVRC2012_img_val.tar", tar({f"{IDS[0]}.JPEG": pictures[0]}))
+    put(root, "val.txt", "".join(f"{one} 7\n" for one in IDS))
+    (said,) = left(imagenet.find(str(root)))
+    assert said.startswith("Left out: 2 images of ")
+    assert said.endswith(f"val.txt that are not in the tar, the first is {IDS[1]}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("val.txt", f"{IDS[0]}.JPEG 1\n{IDS[0]}.png 2\n", f"the image {IDS[0]} stands there twice"),
+        ("val.txt", f"{WNID[1]}\n\n{WNID[2]}\n", "a line between its wnids is empty"),
+        (
+            "LOC_val_solution.csv",
+            f"ImageId,PredictionString\n{IDS[0]},{WNID[1]} 1 2 3 4\n{IDS[0]},{WNID[1]} 5 6 7 8\n",
+            f"the image {IDS[0]} stands there twice",
+        ),
+    ],
+)
+def test_labels_that_contradict_themselves_are_refused(
+    name: str, text: str, says: str, root: Path, pictures: list[bytes]
+) -> None:
+    put(root, f"{IDS[0]}.JPEG", pictures[0])
+    put(root, name, text)
+    with pytest.raises(CamsbenchError, match=says):
+        imagenet.find(str(root))
+
+
+def test_two_kinds_of_one_name(root: Path, pictures: list[bytes]) -> None:
+    """In a class folder they are two images; where a file of labels says the name once, nobody knows which."""
+    put(root, f"{WNID[65]}/a.JPEG", pictures[0])
+    put(root, f"{WNID[65]}/a.png", pictures[1])
+    put(root, f"{WNID[65]}/b.png", pictures[1])
+    ids = [record.image_id for record in imagenet.find(str(root))]
+    assert ids == [f"{WNID[65]}/a.JPEG", f"{WNID[65]}/a.png", f"{WNID[65]}/b"]
+
+
+@pytest.mark.parametrize("packed", ["flat", "tar", "webdataset"])
+def test_two_images_of_one_label_are_refused(packed: str, root: Path, pictures: list[bytes]) -> None:
+    two: dict[str, bytes | str] = {"a.jpg": pictures[0], "a.png": pictures[1]}
+    if packed == "flat":
+        for name, picture in two.items():
+            put(root, name, picture)
+    elif packed == "tar":
+        put(root, "ILSVRC2012_img_val.tar", tar(two))
+    else:
+        put(root, "val-0.tar", tar({**two, "a.cls": "7"}))
+    if packed != "webdataset":
+        put(root, "val.txt", "a 7\n")
+    with pytest.raises(CamsbenchError, match=r"a\.jpg and .*a\.png"):
+        imagenet.find(str(root))
+
+
+def test_a_folder_named_by_a_digit_that_is_no_number(root: Path, pictures: list[bytes]) -> None:
+    put(root, "1/a.JPEG", pictures[0])
+    put(root, "²/b.JPEG", pictures[0])
+    with pytest.raises(CamsbenchError, match="² is no class from 0 to 999"):
+        imagenet.find(str(root))
+
+
+def test_archives_of_another_split_are_said(root: Path, pictures: list[bytes]) -> None:
+    put(root, "train-0.tar", tar({"a.jpg": pictures[0], "a.cls": "7"}))
+    put(root, "val-0.tar", tar({"b.jpg": pictures[0], "b.cls": "7"}))
+    found = imagenet.find(str(root))
+    assert [record.image_id for record in found] == ["b"]
+    assert left(found) == ["Left out: 1 archives of another split, the first is train-0.tar."]
+
+
 def test_one_name_in_two_folders_is_told_apart(root: Path, pictures: list[bytes]) -> None:
     for label in LABELS[:2]:
         put(root, f"{WNID[label]}/photo.jpg", pictures[0])
@@ -270,7 +396,7 @@ def test_the_table_of_contents_of_a_tar_is_kept_until_the_tar_changes(
         (b"no tar at all" * 99, "no tar that can be read in place"),
         (tar({f"{IDS[0]}.JPEG": b"x" * 9999})[:5000], "no tar that can be read in place|ends in the middle"),
         (tar({"readme.txt": "none"}), "no image lies in this tar"),
-        (tar({"a.jpg": b"x"}), r"a are not in .*LOC_val_solution\.csv|1 of its 1 images are not in"),
+        (tar({"a.jpg": b"x"}), r"none of its 1 images is in .*LOC_val_solution\.csv"),
     ],
 )
 def test_a_wrong_tar_is_one_sentence(root: Path, content: bytes, says: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,12 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config.instantiate import (
     add_boxes,
     check_needs,
-    choose_images,
+    find_images,
     make_methods,
     make_metrics,
     make_rule,
     plain,
     read_limits,
+    select_images,
 )
 from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.runtime import Runtime, check_runtime
@@ -49,8 +50,9 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     methods, metrics = make_methods(cfg), make_metrics(cfg)
     limits, rule = read_limits(cfg, methods), make_rule(cfg)
     _check_values(cfg)
+    source: Sequence[Record] = records if records is not None else find_images(cfg.data)
     if records is None:
-        records = add_boxes(cfg.data, choose_images(cfg.data), metrics)
+        records = add_boxes(cfg.data, select_images(cfg.data, source), metrics)
     if (asked := cfg.get("report")) is not None and asked.html:
         check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)
@@ -63,7 +65,7 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(splits[0], layer="+".join(split.layer for split in splits))]
-    job = Job(cfg, splits, records, methods, metrics, limits, rule, runtime)
+    job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
     check_labels(records, job.split.num_classes, job.split.name)
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")

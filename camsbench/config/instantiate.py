@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -18,6 +18,7 @@ from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
 from camsbench.data import boxes
 from camsbench.data.checks import check_boxes
+from camsbench.data.found import refuse_doubles
 from camsbench.data.record import Record
 from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
@@ -76,20 +77,33 @@ def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[st
             )
 
 
-def choose_images(node: DictConfig) -> list[Record]:
-    """The images that ``data`` chooses."""
-    options = plain(node)
-    for later in ("boxes", "check"):
-        options.pop(later, None)
-    selection = {key: options.pop(key, None) for key in SELECTION}
+def find_images(node: DictConfig) -> Sequence[Record]:
+    """All images of ``data``, before its choices among them.
+
+    Raises:
+        CamsbenchError: they cannot be found, or two have the same id.
+    """
+    options = {key: value for key, value in plain(node).items() if key not in ("boxes", "check", *SELECTION)}
     check_targets("data", "data", options)
     try:
-        source = instantiate(options)
+        source: Sequence[Record] = instantiate(options)
     except InstantiationException as error:
         if isinstance(error.__cause__, CamsbenchError):
             raise error.__cause__ from None
         raise CamsbenchError(f"data: {error.__cause__ or error}") from error
-    return select(source, **selection)
+    refuse_doubles(source)
+    return source
+
+
+def select_images(node: DictConfig, source: Sequence[Record]) -> list[Record]:
+    """The images that ``data`` chooses of its own."""
+    options = plain(node)
+    return select(source, **{key: options.get(key) for key in SELECTION})
+
+
+def choose_images(node: DictConfig) -> list[Record]:
+    """The images that ``data`` finds and chooses."""
+    return select_images(node, find_images(node))
 
 
 def add_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:

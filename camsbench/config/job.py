@@ -28,6 +28,7 @@ class Job:
     config: DictConfig
     splits: Sequence[TorchSplit | ExportedSplit]  # one a layer
     records: list[Record]
+    source: Sequence[Record]  # all images of the data, of which ``records`` are chosen
     methods: dict[str, Explainer]
     metrics: dict[str, Metric]
     limits: dict[str, int]
@@ -39,6 +40,11 @@ class Job:
         """``predicted``, ``label`` or a class index."""
         target: str | int = self.config.target
         return target
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each kind of file that lies with the images and is not taken."""
+        return [each.sentence() for each in getattr(self.source, "left_out", ())]
 
     @property
     def seed(self) -> int:

@@ -43,7 +43,7 @@ def check_targets(group: str, option: str, node: Any) -> None:
     Raises:
         CamsbenchError: there is one; ``option`` says where.
     """
-    for _, target in _find(node, {"_target_"}):
+    for target in targets(node):
         if within(target, plugins()):
             continue
         own = HOMES[group]
@@ -55,6 +55,11 @@ def check_targets(group: str, option: str, node: Any) -> None:
             raise CamsbenchError(f"{option}: there is no {target}: {str(error).splitlines()[0]}") from error
         if not within(module, own):  # such as what one of our modules imports
             raise CamsbenchError(f"{option}: _target_ {target} is not of {own[0]} but of {module}")
+
+
+def targets(node: Any) -> list[str]:
+    """Every ``_target_`` anywhere in a plain node."""
+    return [target for _, target in _find(node, {"_target_"})]
 
 
 def within(name: str, packages: tuple[str, ...]) -> bool:

@@ -81,7 +81,14 @@ class Preprocess:
 
 
 def _in_bytes(image: Image.Image) -> Image.Image:
-    """A picture of 16 bits a pixel at 8: Pillow would cut off what is above 255, not scale it."""
+    """A picture of 16 bits a pixel at 8: Pillow would cut off what is above 255, not scale it.
+
+    Raises:
+        ValueError: a picture of 32 bits or of decimal numbers, of which nobody says what is black and what is white.
+    """
+    if image.mode in ("I", "F"):
+        kind = "whole" if image.mode == "I" else "decimal"
+        raise ValueError(f"its pixels are {kind} numbers of 32 bits without a scale: save it with 8 or 16 bits a pixel")
     if not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))

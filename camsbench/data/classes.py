@@ -28,7 +28,7 @@ def class_index(said: str, num_classes: int = IMAGENET) -> int:
     Raises:
         CamsbenchError: no class has the name (the nearest are said), or several have it.
     """
-    if said.isdigit():
+    if is_number(said):
         if int(said) < num_classes:
             return int(said)
         raise CamsbenchError(f"class {said}: the network has classes 0 to {num_classes - 1}")
@@ -88,6 +88,11 @@ def image_id(name: str) -> str:
 def is_image(name: str) -> bool:
     """Whether a file's name is that of an image."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.rsplit("/", 1)[-1].startswith(".")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number from 0 up: ``str.isdigit`` takes ² for one, which ``int`` refuses."""
+    return text.isascii() and text.isdecimal()
 
 
 def validation_id(number: int) -> str:

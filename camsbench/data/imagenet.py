@@ -6,15 +6,15 @@ from functools import cache
 
 from camsbench.data import labels as tables
 from camsbench.data import layouts, shards
-from camsbench.data.layouts import INSIDE, LAYOUTS, FoundImages, Lookup, unique
-from camsbench.data.record import Record
+from camsbench.data.found import FoundImages, unique
+from camsbench.data.layouts import INSIDE, LAYOUTS, Lookup
 from camsbench.data.storage import Folder, Stored, locate
 from camsbench.errors import CamsbenchError
 
 
-def ilsvrc2012(root: str, layout: str = "auto", labels: str | None = None, name: str = "ilsvrc2012") -> list[Record]:
+def ilsvrc2012(root: str, layout: str = "auto", labels: str | None = None, name: str = "ilsvrc2012") -> FoundImages:
     """The validation images under ``root``: see ``find``."""
-    return find(root, layout, labels).records
+    return find(root, layout, labels)
 
 
 def find(root: str, layout: str = "auto", labels: str | None = None) -> FoundImages:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from scipy.io import loadmat
 
 from camsbench.core.preprocess import Box
-from camsbench.data.classes import WNID, image_id, index_of, validation_id
+from camsbench.data.classes import WNID, image_id, index_of, is_number, validation_id
 from camsbench.data.storage import Folder, Stored
 from camsbench.errors import CamsbenchError
 
@@ -86,12 +86,16 @@ def _of_solution(text: str, where: str) -> tuple[dict[str, int], dict[str, tuple
         try:
             numbers = [tuple(float(n) for n in words[i + 1 : i + 5]) for i in range(0, len(words), 5)]
             found = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in numbers)
-            label[row["ImageId"]], boxes[row["ImageId"]] = index_of(words[0], where), found
+            said = index_of(words[0], where)
         except (CamsbenchError, IndexError, ValueError) as error:
             raise CamsbenchError(
                 f"{where}: the row of {row['ImageId']} is not 'wnid xmin ymin xmax ymax ...' with a wnid of "
                 "ILSVRC2012: download the file again"
             ) from error
+        one = row["ImageId"]
+        if (said, found) != (label.get(one, said), boxes.get(one, found)):
+            raise CamsbenchError(_contradicts(where, one))
+        label[one], boxes[one] = said, found
     return label, boxes
 
 
@@ -104,7 +108,7 @@ def _of_truth(truth: str, meta: bytes, where: str) -> dict[str, int]:
         raise CamsbenchError(f"{where}: {META} is not the devkit's ({error}): download the devkit again") from error
     found = {}
     for number, line in enumerate(truth.split(), 1):
-        wnid = classes.get(int(line)) if line.isdigit() else None
+        wnid = classes.get(int(line)) if is_number(line) else None
         if wnid is None:
             raise CamsbenchError(f"{where}: line {number} is '{line}', no class of {META}: download the devkit again")
         found[validation_id(number)] = index_of(wnid, where)
@@ -113,17 +117,25 @@ def _of_truth(truth: str, meta: bytes, where: str) -> dict[str, int]:
 
 def _of_lines(lines: Iterable[str], where: str) -> dict[str, int]:
     """``name label`` with an index or a wnid, or a wnid a line in the order of the validation_id images."""
-    rows = [line.split() for line in lines if line.strip()]
-    if rows and all(len(row) == 1 for row in rows):
-        return {validation_id(number): index_of(row[0], where) for number, row in enumerate(rows, 1)}
-    found = {}
-    for number, row in enumerate(rows, 1):
-        if len(row) != 2 or not (row[1].isdigit() or WNID.fullmatch(row[1])):
+    rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
+    if rows and all(len(row) == 1 for _, row in rows):
+        if rows[-1][0] != len(rows):
+            raise CamsbenchError(f"{where}: a line between its wnids is empty, so that those after it shift: remove it")
+        return {validation_id(number): index_of(row[0], where) for number, row in rows}
+    found: dict[str, int] = {}
+    for number, row in rows:
+        if len(row) != 2 or not (is_number(row[1]) or WNID.fullmatch(row[1])):
             raise CamsbenchError(
                 f"{where}: line {number} is not 'NAME INDEX' or 'NAME WNID' but '{' '.join(row)[:60]}'"
             )
-        found[image_id(row[0])] = int(row[1]) if row[1].isdigit() else index_of(row[1], where)
+        one, said = image_id(row[0]), int(row[1]) if is_number(row[1]) else index_of(row[1], where)
+        if found.setdefault(one, said) != said:
+            raise CamsbenchError(_contradicts(where, one))
     return found
+
+
+def _contradicts(where: str, one: str) -> str:
+    return f"{where}: the image {one} stands there twice, with different labels or boxes: remove what is wrong"
 
 
 def _devkit_archive(file: Stored) -> tuple[str, bytes]:

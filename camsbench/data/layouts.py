@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from camsbench.data import labels as tables
 from camsbench.data import shards, tars
-from camsbench.data.classes import WNID, image_id, index_of, is_image
+from camsbench.data.classes import WNID, image_id, index_of, is_image, is_number
+from camsbench.data.folders import images_by_class
+from camsbench.data.found import FoundImages, LeftOut, left_out, unique
 from camsbench.data.labels import Labels
 from camsbench.data.record import Record
 from camsbench.data.storage import Folder, Stored
@@ -16,17 +17,6 @@ from camsbench.errors import CamsbenchError
 
 INSIDE = ("", "val", "data", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "validation")
 ARCHIVE = "ILSVRC2012_img_val.tar"
-
-
-@dataclass(frozen=True)
-class FoundImages:
-    """Images, and how they were recognised."""
-
-    layout: str
-    where: str
-    records: list[Record]
-    labels: str  # what said which class an image has
-
 
 Lookup = Callable[[], Labels | None]
 """The file of labels, read when a layout asks for it: what lies beside labelled folders is none of ours."""
@@ -43,52 +33,39 @@ def wnid_folders(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     if strange:
         raise CamsbenchError(f"data.root: the folder {folder}/{strange[0]} is no wnid of ILSVRC2012; move it elsewhere")
     where = f"data.root={folder}"
-    records = [
-        Record(image_id(name), folder.child(wnid).file(name), index_of(wnid, where))
-        for wnid, name in folder.below()
-        if is_image(name) and WNID.fullmatch(wnid)
-    ]
-    return FoundImages("wnid", str(folder), records, "the folders' wnids")
+    found, ignored = images_by_class(folder, lambda name: index_of(name, where) if WNID.fullmatch(name) else None)
+    return FoundImages("wnid", str(folder), found, "the folders' wnids", ignored)
 
 
 def numbered_folders(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """Folders ``0`` to ``999``: the class is the number."""
-    numbers = [name for name in folder.folders if name.isdigit()]
+    numbers = [name for name in folder.folders if is_number(name)]
     if not numbers:
         return None
-    strange = [name for name in folder.folders if not name.isdigit() and not name.startswith(".")]
+    strange = [name for name in folder.folders if not is_number(name) and not name.startswith(".")]
     if strange or any(int(name) > 999 for name in numbers):
         wrong = strange[0] if strange else max(numbers, key=int)
         raise CamsbenchError(f"data.root: the folder {folder}/{wrong} is no class from 0 to 999; move it elsewhere")
-    records = [
-        Record(image_id(name), folder.child(number).file(name), int(number))
-        for number, name in folder.below()
-        if is_image(name) and number.isdigit()
-    ]
-    return FoundImages(
-        "index", str(folder), sorted(records, key=lambda r: (r.label, r.image_id)), "the folders' numbers"
-    )
+    found, ignored = images_by_class(folder, lambda name: int(name) if is_number(name) else None)
+    found.sort(key=lambda record: (record.label, record.image_id))
+    return FoundImages("index", str(folder), found, "the folders' numbers", ignored)
 
 
 def flat_folder(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """One folder of images and a file of their labels; an image of the file that is not there fails when it is read."""
-    there = {image_id(name): name for name in folder.files if is_image(name)}
-    if not there:
+    names = [name for name in folder.files if is_image(name)]
+    if not names:
         return None
+    there = _by_id([(image_id(name), folder.file(name)) for name in names], str(folder))
     labels = find_labels()
     if labels is None:
         raise CamsbenchError(_unlabelled(str(folder)))
-    if not labels.label.keys() & there.keys():
-        first = next(iter(labels.label), "nobody")
-        raise CamsbenchError(
-            f"data.root={folder}: none of its {len(there)} images is in {labels.source}, whose first is {first}: "
-            "give the file of these images with data.labels="
-        )
+    ignored = _unlisted(there, labels, str(folder))
     records = [
-        Record(one, folder.file(there.get(one, f"{one}.JPEG")), labels.label[one], labels.boxes.get(one, ()))
+        Record(one, there.get(one) or folder.file(f"{one}.JPEG"), labels.label[one], labels.boxes.get(one, ()))
         for one in sorted(labels.label)
     ]
-    return FoundImages("flat", str(folder), records, labels.source)
+    return FoundImages("flat", str(folder), records, labels.source, ignored)
 
 
 def unopened_tar(folder: Folder, find_labels: Lookup) -> FoundImages | None:
@@ -98,22 +75,22 @@ def unopened_tar(folder: Folder, find_labels: Lookup) -> FoundImages | None:
 
 def webdataset(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """Tar shards whose samples hold an image and its class (``.cls`` or ``.json``)."""
-    names = [name for name in folder.files if name.endswith(".tar") and name != ARCHIVE]
-    names = [name for name in names if "val" in name] or names
+    tars_here = [name for name in folder.files if name.endswith(".tar") and name != ARCHIVE]
+    names, ignored = _of_validation(tars_here, [name for name in tars_here if "val" in name])
     if not names:
         return None
     records = [record for name in names for record in tars.samples(folder.file(name))]
-    return FoundImages("webdataset", f"{folder}, {len(names)} tars", records, "the samples' .cls or .json")
+    return FoundImages("webdataset", f"{folder}, {len(names)} tars", records, "the samples' .cls or .json", ignored)
 
 
 def parquet(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """Hugging Face's parquet shards, those of the validation split."""
-    names = [name for name in folder.files if name.endswith(".parquet")]
-    names = [name for name in names if name.startswith(("val", "test"))] or names
+    shards_here = [name for name in folder.files if name.endswith(".parquet")]
+    names, ignored = _of_validation(shards_here, [name for name in shards_here if name.startswith(("val", "test"))])
     if not names:
         return None
     records = [record for name in names for record in shards.rows(folder.file(name))]
-    return FoundImages("parquet", f"{folder}, {len(names)} shards", records, "the shards' column label")
+    return FoundImages("parquet", f"{folder}, {len(names)} shards", records, "the shards' column label", ignored)
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -136,14 +113,14 @@ def of_tar(file: Stored, find_labels: Lookup) -> FoundImages:
         if tars.has_classes(file):
             return FoundImages("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
         raise CamsbenchError(_unlabelled(str(file)))
-    unknown = [one for one in members if one not in labels.label]
-    if unknown:
-        raise CamsbenchError(
-            f"data.root={file}: {len(unknown)} of its {len(members)} images are not in {labels.source}, the first is "
-            f"{unknown[0]}: give the file of these images with data.labels="
-        )
-    records = [Record(one, members[one], labels.label[one], labels.boxes.get(one, ())) for one in sorted(members)]
-    return FoundImages("tar", str(file), records, labels.source)
+    there = _by_id(members, str(file))
+    ignored = _unlisted(there, labels, str(file))
+    ignored += left_out(
+        f"images of {labels.source} that are not in the tar", sorted(labels.label.keys() - there.keys())
+    )
+    listed = sorted(there.keys() & labels.label.keys())
+    records = [Record(one, there[one], labels.label[one], labels.boxes.get(one, ())) for one in listed]
+    return FoundImages("tar", str(file), records, labels.source, ignored)
 
 
 def find_images(places: Sequence[Folder], find_labels: Lookup, layout: str) -> FoundImages | None:
@@ -157,11 +134,42 @@ def find_images(places: Sequence[Folder], find_labels: Lookup, layout: str) -> F
     return None
 
 
-def unique(records: list[Record]) -> list[Record]:
-    """The same records, each id with its folder where one stands twice."""
-    if max(Counter(r.image_id for r in records).values(), default=1) == 1:
-        return records
-    return [replace(r, image_id=f"{str(r.source).split('/')[-2]}/{r.image_id}") for r in records]
+def _by_id(images: Sequence[tuple[str, Stored]], where: str) -> dict[str, Stored]:
+    """Images by the ids that a file of labels knows them by.
+
+    Raises:
+        CamsbenchError: two have the same.
+    """
+    there: dict[str, Stored] = {}
+    for one, file in images:
+        if one in there:
+            raise CamsbenchError(
+                f"data.root={where}: {there[one]} and {file} are both the image {one}, which a file of labels "
+                "has once: rename or remove one of them"
+            )
+        there[one] = file
+    return there
+
+
+def _unlisted(there: dict[str, Stored], labels: Labels, where: str) -> tuple[LeftOut, ...]:
+    """The images that have no label.
+
+    Raises:
+        CamsbenchError: not one has any.
+    """
+    unknown = sorted(there.keys() - labels.label.keys())
+    if len(unknown) == len(there):
+        raise CamsbenchError(
+            f"data.root={where}: none of its {len(there)} images is in {labels.source}, whose first is "
+            f"{next(iter(labels.label), 'nobody')}: give the file of these images with data.labels="
+        )
+    return left_out(f"images that {labels.source} does not list", [there[one].name for one in unknown])
+
+
+def _of_validation(every: list[str], chosen: list[str]) -> tuple[list[str], tuple[LeftOut, ...]]:
+    """The archives that say that they are of the validation split, all where none does; and the others."""
+    chosen = chosen or every
+    return chosen, left_out("archives of another split", sorted(set(every) - set(chosen)))
 
 
 def _unlabelled(where: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from camsbench.core.preprocess import Box, Preprocess
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 
+ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")  # of an object in memory: another in every run
 AHEAD = 2  # batches that wait, read, for the network
 
 
@@ -45,8 +47,9 @@ def read(record: Record, preprocess: Preprocess) -> Picture:
             pixels = preprocess.pixels(image)
             width, height = image.size
     except Exception as error:  # a decoder meets any kind of file
-        reason = str(error).replace(str(record.source), record.source.name)
-        return Picture(None, [], f"cannot read {record.source.name}: {type(error).__name__}: {reason}")
+        name = record.source.name
+        reason = ADDRESS.sub(name, str(error).replace(str(record.source), name))
+        return Picture(None, [], f"cannot read {name}: {type(error).__name__}: {reason}")
     boxes = list(record.boxes)
     if record.relative:
         boxes = [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in boxes]

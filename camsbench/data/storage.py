@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -26,6 +26,7 @@ class Stored:
     start: int | None = None
     stop: int | None = None
     member: str = ""
+    size: int | None = field(default=None, compare=False)  # of the whole file, where its folder said so
 
     def __str__(self) -> str:
         return f"{self.path}/{self.member}" if self.member else self.path
@@ -33,6 +34,11 @@ class Stored:
     @property
     def name(self) -> str:
         return posixpath.basename(self.member or self.path)
+
+    @property
+    def length(self) -> int | None:
+        """Bytes, where they are known without reading."""
+        return self.size if self.start is None or self.stop is None else self.stop - self.start
 
     def read(self) -> bytes:
         found: bytes = self.fs.cat_file(self.path, self.start, self.stop)
@@ -69,13 +75,8 @@ class Folder:
 
     @cached_property
     def entries(self) -> dict[str, bool]:
-        """Whether each entry is a folder; nothing where there is no such folder."""
-        try:
-            listed = self.fs.ls(self.path, detail=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        found = {posixpath.basename(one["name"].rstrip("/")): one["type"] == "directory" for one in listed}
-        return {name: found[name] for name in sorted(found) if name}
+        """Whether each entry is a folder, or a link to one; nothing where there is no such folder."""
+        return {name: self._is_folder(one) for name, one in self._listed.items()}
 
     @property
     def folders(self) -> list[str]:
@@ -85,27 +86,54 @@ class Folder:
     def files(self) -> list[str]:
         return [name for name, is_folder in self.entries.items() if not is_folder]
 
+    @cached_property
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        try:
+            listed = self.fs.ls(self.path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        found = {posixpath.basename(one["name"].rstrip("/")): one for one in listed}
+        return {name: found[name] for name in sorted(found) if name}
+
+    def _is_folder(self, one: dict[str, Any]) -> bool:
+        return one["type"] == "directory" or (bool(one.get("islink")) and self.fs.isdir(one["name"]))
+
     def child(self, path: str) -> Folder:
         return self if path in ("", ".") else Folder(self.fs, f"{self.path}/{path}")
 
     def file(self, name: str) -> Stored:
-        return Stored(self.fs, f"{self.path}/{name}")
+        return Stored(self.fs, f"{self.path}/{name}", size=self._listed.get(name, {}).get("size"))
 
     @property
     def above(self) -> Folder:
         """The folder that this one lies in; the outermost lies in itself."""
         return Folder(self.fs, _above(self.path))
 
-    def below(self) -> list[tuple[str, str]]:
-        """(folder, file) of the files in its folders, sorted: one listing for all of them."""
-        found = self.fs.find(self.path, maxdepth=2)
-        parts = (posixpath.relpath(path, self.path).split("/") for path in found)
-        return sorted((part[0], part[1]) for part in parts if len(part) == 2)
+    def below(self) -> list[tuple[str, Stored]]:
+        """The files in its folders, however deep, sorted, each with its path from here: one listing for all of them.
+
+        Links to folders are followed.
+        """
+        found: list[tuple[str, Stored]] = []
+        for path, one in self.fs.find(self.path, detail=True).items():
+            inside = posixpath.relpath(path, self.path)
+            if one["type"] != "directory" and not self._is_folder(one):
+                found.append((inside, Stored(self.fs, path, size=one.get("size"))))
+            elif one.get("islink") and not _is_above(path):
+                linked = self.child(inside)
+                deeper = [*linked.below(), *((name, linked.file(name)) for name in linked.files)]
+                found += [(f"{inside}/{rest}", file) for rest, file in deeper]
+        return sorted(((name, file) for name, file in found if "/" in name), key=lambda each: each[0])
 
 
 def _above(path: str) -> str:
     host, _, inside = path.rpartition("://")  # nothing is above a server
     return posixpath.dirname(path) if not host or "/" in inside else path
+
+
+def _is_above(link: str) -> bool:
+    """Whether a link leads back to a folder that it lies in: its files are listed already."""
+    return Path(link).resolve() in Path(link).absolute().parents
 
 
 def locate(option: str, root: str) -> Folder | Stored:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from camsbench.data.classes import image_id, index_of, is_image
+from camsbench.data.classes import image_id, index_of, is_image, is_number
 from camsbench.data.record import Record
 from camsbench.data.storage import Stored
 from camsbench.errors import CamsbenchError
@@ -24,9 +24,9 @@ SCHEMA = pa.schema({"name": pa.string(), "start": pa.int64(), "size": pa.int64()
 CLASS_SUFFIXES = (".cls", ".json")
 
 
-def images(archive: Stored) -> dict[str, Stored]:
-    """The images of a tar by their ids, in the tar's order."""
-    return {image_id(name): member for name, member in members(archive) if is_image(name)}
+def images(archive: Stored) -> list[tuple[str, Stored]]:
+    """The images of a tar with their ids, in the tar's order."""
+    return [(image_id(name), member) for name, member in members(archive) if is_image(name)]
 
 
 def has_classes(archive: Stored) -> bool:
@@ -43,7 +43,13 @@ def samples(archive: Stored) -> list[Record]:
     grouped: dict[str, dict[str, Stored]] = {}
     for name, member in members(archive):
         key, _, suffix = name.rpartition(".")
-        grouped.setdefault(key, {})["image" if is_image(name) else suffix.lower()] = member
+        sample = grouped.setdefault(key, {})
+        if is_image(name) and "image" in sample:
+            raise CamsbenchError(
+                f"data.root={archive}: the sample {key} has two images, {sample['image'].name} and {member.name}: "
+                "write the shards with one"
+            )
+        sample["image" if is_image(name) else suffix.lower()] = member
     found = []
     for key, sample in grouped.items():
         if "image" in sample:
@@ -104,7 +110,7 @@ def _label(archive: Stored, key: str, sample: dict[str, Stored]) -> int:
     try:
         if "cls" in sample:
             text = sample["cls"].text().strip()
-            return int(text) if text.isdigit() else index_of(text, where)
+            return int(text) if is_number(text) else index_of(text, where)
         if "json" in sample:
             said = json.loads(sample["json"].text())
             value = next(said[name] for name in ("label", "cls", "class", "target") if name in said)

@@ -17,6 +17,7 @@ from camsbench.config.instantiate import make_metrics
 from camsbench.config.job import Job
 from camsbench.core.columns import Column, all_columns, merge_columns
 from camsbench.errors import CamsbenchError
+from camsbench.store import manifest
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
@@ -101,7 +102,7 @@ class SavedRun:
         """The rows that the run has when it is finished: a row an image, layer and method."""
         images = self.planned
         if images is None:
-            images = len(pd.read_csv(self.path / "manifest.csv", usecols=["image_id"]))
+            images = len(manifest.read(self.path / manifest.NAME))
         layers = max(1, self.rows["layer"].nunique())
         return layers * sum(min(images, self.config.limits.get(name, images)) for name in self.config.method)
 

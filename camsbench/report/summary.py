@@ -50,7 +50,9 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     summary = tables.summarise(rows, job.columns)
     folder.write_text("summary.csv", summary.to_csv(index=False))
     errors = int(rows["error"].notna().sum())
-    parts = [heading(job.config, rows), tables.markdown(summary, job.columns), *_remarks(job, rows, summary, errors)]
+    remarks = _remarks(job, rows, summary, errors)
+    remarks += [f"Warning: {sentence}." for sentence in folder.code_changes()]
+    parts = [heading(job.config, rows), tables.markdown(summary, job.columns), *remarks]
     text = "\n\n".join(parts) + "\n"
     if account.images:
         text += f"\n{account.sentence()}\n"
@@ -96,6 +98,7 @@ def _remarks(job: Job, rows: pd.DataFrame, summary: pd.DataFrame, errors: int) -
         remarks.append("Methods with another n ran on other images: compare within the same n only.")
     if lacking := _missing(job, rows):
         remarks.append(lacking)
+    remarks += job.left_out
     if errors:
         remarks.append(f"Warning: {errors} rows failed, see the column error of rows/; retry=true tries them again.")
     return remarks

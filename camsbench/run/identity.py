@@ -18,6 +18,7 @@ import camsbench
 from camsbench.config.instantiate import PLACE, SELECTION
 from camsbench.config.job import Job
 from camsbench.config.paths import PACKAGE
+from camsbench.run.code import own_code, plugin_code
 from camsbench.store.environment import follow_moves
 
 PACKAGES = (
@@ -40,8 +41,7 @@ def identity(job: Job) -> dict[str, Any]:
 
     Not device, sizes of batches and blocks, limits or output: those may change between a run and its continuation.
     """
-    cfg = follow_moves(OmegaConf.to_container(job.config, resolve=True))
-    assert isinstance(cfg, dict)
+    cfg = _config(job)
     not_identity = (*SELECTION, *PLACE, "_target_")
     chosen = {
         "model": {
@@ -60,6 +60,7 @@ def identity(job: Job) -> dict[str, Any]:
         "runtime.fold": cfg["runtime"]["fold"],
         "runtime.compile": cfg["runtime"]["compile"],
         "runtime.backend": job.runtime.backend,
+        "code": plugin_code(cfg),
     }
     flat: dict[str, Any] = json.loads(json.dumps(_flatten(chosen)))
     return flat
@@ -77,6 +78,8 @@ def provenance(job: Job) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv[1:],
         "camsbench": camsbench.__version__,
+        "code": own_code(_config(job)),
+        "left_out": job.left_out,
         "git_revision": _git_revision(),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -88,8 +91,14 @@ def provenance(job: Job) -> dict[str, Any]:
     }
 
 
+def _config(job: Job) -> dict[str, Any]:
+    cfg = follow_moves(OmegaConf.to_container(job.config, resolve=True))
+    assert isinstance(cfg, dict)
+    return cfg
+
+
 def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(node, dict) or not node:
+    if not isinstance(node, dict) or (not node and prefix != "code"):
         return {prefix: node}
     flat: dict[str, Any] = {}
     for key, value in node.items():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camsbench.data.fingerprint import changed
+from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 
@@ -14,6 +17,10 @@ MOVED = {
     "camsbench.sources.ilsvrc2012": "camsbench.data.imagenet.ilsvrc2012",
     "camsbench.inpaint.TeleaInpainter": "camsbench.methods.inpaint.TeleaInpainter",
 }
+
+
+CODE = "code."  # the part of an identity that says what plug-ins are
+log = logging.getLogger(__name__)
 
 
 def follow_moves(node: Any) -> Any:
@@ -45,27 +52,71 @@ class Environment:
         if not self.exists:
             return
         old = follow_moves(self._read()["identity"])
-        changed = [key for key in old.keys() | identity.keys() if old.get(key) != identity.get(key)]
-        changed.sort(key=lambda key: (key.count("."), key))  # the general before the particular
-        if changed:
-            said = ", ".join(f"{key} was {old.get(key)} and is {identity.get(key)}" for key in changed[:3])
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        unknown = {key for key in identity if key.startswith(CODE) and key not in old}  # 0.1.0 did not note it
+        differing = [key for key in (old.keys() | identity.keys()) - unknown if old.get(key) != identity.get(key)]
+        differing.sort(key=lambda key: (key.count("."), key))  # the general before the particular
+        if differing:
+            said = ", ".join(_changed(key, old, identity) for key in differing[:3])
+            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise CamsbenchError(
                 f"{self.path.parent} holds a run with other settings ({said}{more}): choose another folder with "
                 "output=, or the old settings to go on"
             )
+        if unknown:
+            log.warning("%s does not say what code its plug-ins had: it is taken to be that of now", self.path.parent)
 
-    def begin(self, identity: Mapping[str, Any], session: Mapping[str, Any]) -> None:
-        """Add this session."""
-        sessions = [*(self._read()["sessions"] if self.exists else []), dict(session)]
+    def refuse_other_images(self, source: Sequence[Record], failed: Collection[str]) -> None:
+        """Refuse a session whose images are not those of the run, though their names are.
+
+        Args:
+            source: all images of the data.
+            failed: the ids of those that could not be read: they may have been mended.
+
+        Raises:
+            CamsbenchError: an image has other bytes.
+        """
+        if not self.exists:
+            return
+        before: dict[str, str] | None = self._read().get("images")
+        if before is None:  # 0.1.0 did not note it
+            log.warning("%s does not say what its images were: they are taken to be those of now", self.path.parent)
+            return
+        others = [one for one in changed(before, source) if one not in failed]
+        if others:
+            raise CamsbenchError(
+                f"{self.path.parent} holds a run of other images of the same names: {len(others)} of the {len(before)} "
+                f"that were looked at changed, the first is {others[0]}: choose another folder with output="
+            )
+
+    def begin(self, identity: Mapping[str, Any], session: Mapping[str, Any], images: Mapping[str, str]) -> None:
+        """Add this session, and the hashes of some of its images."""
+        old = self._read() if self.exists else {"sessions": [], "images": {}}
+        sessions = [*old["sessions"], dict(session)]
         self._session = len(sessions) - 1
-        self._write({"identity": dict(identity), "sessions": sessions})
+        known = {**old.get("images", {}), **images}
+        self._write({"identity": dict(identity), "images": known, "sessions": sessions})
 
     def account(self, cost: Mapping[str, Any]) -> None:
         """Add to this session what it cost."""
         content = self._read()
         content["sessions"][self._session]["account"] = dict(cost)
         self._write(content)
+
+    def code_changes(self) -> list[str]:
+        """A sentence for each choice that sessions of this run made with different code of camsbench's own."""
+        sessions = self._read()["sessions"]
+        said: dict[str, list[str]] = {}
+        for option, now in sessions[-1].get("code", {}).items():
+            for session in sessions[:-1]:
+                before = session.get("code", {option: "not noted"}).get(option, now)
+                if before != now and session["camsbench"] not in said.setdefault(option, []):
+                    said[option].append(session["camsbench"])
+        return [
+            f"{option}: camsbench's own code changed since rows of this run were made (by camsbench {', '.join(old)}), "
+            "so that they may differ from those of now: run it anew in another folder with output= to be sure"
+            for option, old in said.items()
+            if old
+        ]
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -76,3 +127,8 @@ class Environment:
 
     def _write(self, content: Mapping[str, Any]) -> None:
         write_text(self.path, json.dumps(content, indent=2) + "\n")
+
+
+def _changed(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    means = ", its source: the plug-in was edited" if key.startswith(CODE) else ""
+    return f"{key} was {old.get(key)} and is {new.get(key)}{means}"

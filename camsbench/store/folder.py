@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
+from camsbench.store import manifest
 from camsbench.store.environment import Environment
 from camsbench.store.parts import Parts
 from camsbench.store.schema import CURVE, KEY, schema
@@ -59,13 +60,28 @@ class RunFolder:
         """A moment alone among the sessions of the folder."""
         return mutex(self.path)
 
-    def open(self, identity: Mapping[str, Any], session: Mapping[str, Any], config: str) -> None:
+    def open(
+        self,
+        identity: Mapping[str, Any],
+        session: Mapping[str, Any],
+        config: str,
+        source: Sequence[Record] = (),
+        images: Mapping[str, str] | None = None,
+    ) -> None:
         """Begin or go on with a run, in a locked folder.
+
+        Args:
+            identity: what makes it this run.
+            session: who works on it now.
+            config: ``config.yaml``.
+            source: all images of the data.
+            images: the hashes of some of them (``camsbench.data.fingerprint``).
 
         Raises:
             CamsbenchError: the folder holds another run.
         """
         self._environment.refuse_mixing(identity)
+        self._environment.refuse_other_images(source, self._failed())
         if self.parts() and not self._environment.exists:
             raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
         self._set_aside_broken()
@@ -73,8 +89,12 @@ class RunFolder:
             names = {path.name for path in self.parts()}
             for parts in (self._rows, self._curves):
                 parts.clean(names)
-        self._environment.begin(identity, session)
+        self._environment.begin(identity, session, images or {})
         self.write_text("config.yaml", config)
+
+    def code_changes(self) -> list[str]:
+        """What is to be said of rows that camsbench's own code made before it changed."""
+        return self._environment.code_changes()
 
     def account(self, cost: Mapping[str, Any]) -> None:
         """Add to this session what it cost."""
@@ -84,22 +104,13 @@ class RunFolder:
         """Add a run's images to ``manifest.csv``.
 
         Raises:
-            CamsbenchError: an image had another label before.
+            CamsbenchError: an image had another label or another length before.
         """
-        path = self.path / "manifest.csv"
-        new = pd.DataFrame({"image_id": [r.image_id for r in records], "label": [r.label for r in records]})
+        new = manifest.of_records(records)
+        path = self.path / manifest.NAME
         if path.is_file():
-            old = pd.read_csv(path, dtype={"image_id": str})
-            both = old.merge(new, on="image_id", suffixes=("_old", "_new"))
-            changed = both[both["label_old"] != both["label_new"]]
-            if len(changed):
-                first = changed.iloc[0]
-                raise CamsbenchError(
-                    f"{path}: image {first['image_id']} had label {first['label_old']} and now has "
-                    f"{first['label_new']}: the data changed, choose another folder with output="
-                )
-            new = pd.concat([old, new[~new["image_id"].isin(old["image_id"])]])
-        self.write_text("manifest.csv", new.to_csv(index=False))
+            new = manifest.added(manifest.read(path), new, path, self._failed())
+        self.write_text(manifest.NAME, new.to_csv(index=False))
 
     def parts(self) -> list[Path]:
         """The parts that hold rows."""
@@ -167,7 +178,7 @@ class RunFolder:
         if not tables:
             raise CamsbenchError(f"{self.path} holds no rows yet: run python -m camsbench output={self.path} first")
         rows = pa.concat_tables(tables).to_pandas().drop_duplicates([*KEY], keep="last")
-        place = pd.read_csv(self.path / "manifest.csv", dtype={"image_id": str}).reset_index().set_index("image_id")
+        place = manifest.read(self.path / manifest.NAME).reset_index().set_index("image_id")
         order = {method: i for i, method in enumerate(rows["method"].unique())}
         keys = pd.DataFrame({"m": rows["method"].map(order), "i": rows["image_id"].map(place["index"])})
         return rows.loc[keys.sort_values(["m", "i"], kind="stable").index].reset_index(drop=True)
@@ -183,6 +194,11 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, atomically."""
         return write_text(self.path / name, text)
+
+    def _failed(self) -> set[str]:
+        """The ids of images that have a row with an error."""
+        failed = (table.filter(pc.is_valid(table["error"])) for table in self._rows.read(["image_id", "error"]))
+        return {one for table in failed for one in table["image_id"].to_pylist()}
 
     def _set_aside_broken(self) -> None:
         for name in {*self._rows.broken(), *self._curves.broken()}:
