@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
+import numpy as np
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
@@ -25,12 +26,14 @@ from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import PassOptions
 from camsbench.core.saliency import SaliencyRule, size_of
 from camsbench.core.types import Explainer, Split
+from camsbench.data.classes import class_index
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
 
-Target = Tensor | Sequence[int] | int | None
+Images = Tensor | np.ndarray
+Target = Tensor | np.ndarray | Sequence[int | str] | int | str | None
 
 
 class LoadOptions(TypedDict, total=False):
@@ -106,7 +109,7 @@ def load_model(
 def explain(
     method: str | Explainer,
     split: Split,
-    x: Tensor,
+    x: Images,
     target: Target = None,
     *,
     ids: Sequence[str] | None = None,
@@ -115,24 +118,29 @@ def explain(
 ) -> Tensor:
     """Saliency [B,1,H,W] in [0,1] of normalised images ``x`` [B,3,H,W] under a method, on the split's device.
 
+    A map that holds NaN or infinity gives a saliency of NaN.
+
     Args:
         method: a file of ``conf/method``, or an explainer.
-        target: class index, or one an image; None takes the predicted class.
+        target: class index, or one an image; for ImageNet's classes also their names or wnids. None takes the predicted
+            class.
         ids: image ids, which key the random streams; None gives every image the same stream, so that
             ``explain(x)[i]`` equals ``explain(x[i:i+1])``.
         seed: seed of the random streams.
         protocol: a file of ``conf/protocol``; it says how a raw map becomes a saliency.
 
     Raises:
-        CamsbenchError: an unknown name, a method that asks more than the split provides, or shapes that do not fit.
+        CamsbenchError: an unknown name, a method that asks more than the split provides, shapes that do not fit, or
+            images that hold NaN or infinity.
     """
-    return _explained(method, split, x, target, ids, seed, protocol).saliency
+    explained = _explained(method, split, x, target, ids, seed, protocol)
+    return torch.where(explained.finite[:, None, None, None], explained.saliency, torch.nan)
 
 
 def evaluate(
     method: str | Explainer,
     split: Split,
-    x: Tensor,
+    x: Images,
     target: Target = None,
     *,
     metrics: Sequence[str | Metric] = ("drop", "increase", "insertion", "deletion", "coherency", "complexity", "adcc"),
@@ -142,6 +150,8 @@ def evaluate(
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> pd.DataFrame:
     """One row an image: target, probability, the metrics' columns in [0,1], seconds, degenerate.
+
+    The metrics of an image whose map or probability holds NaN or infinity are NaN.
 
     Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects. ``boxes`` holds, for each
     image, a list (perhaps empty) of boxes (xmin, ymin, xmax, ymax) in pixels of ``x``, for the metrics that need them.
@@ -169,15 +179,21 @@ def evaluate(
 def _explained(
     method: str | Explainer,
     split: Split,
-    x: Tensor,
+    x: Images,
     target: Target,
     ids: Sequence[str] | None,
     seed: int,
     protocol: str,
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> Explained:
+    x = torch.as_tensor(x)
     if x.ndim != 4 or x.shape[1] != 3 or len(x) == 0 or not x.is_floating_point():
         raise CamsbenchError(f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,3,H,W]")
+    bad = (~x.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+    if bad:
+        raise CamsbenchError(
+            f"x holds NaN or infinity in {len(bad)} of {len(x)} images, first in {bad[0]}: leave it out"
+        )
     if ids is not None and len(ids) != len(x):
         raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
     known = () if boxes is None else clip_boxes(boxes, len(x), *size_of(x))
@@ -194,9 +210,13 @@ def _explained(
 def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:
     if target is None:
         return None
+    if isinstance(target, str):
+        target = class_index(target, num_classes)
+    elif not isinstance(target, Tensor | np.ndarray | int):
+        target = [class_index(each, num_classes) if isinstance(each, str) else each for each in target]
     classes = _outside_inference(torch.as_tensor(target)).to(x.device)
     classes = classes.expand(len(x)) if classes.ndim == 0 else classes
-    if classes.shape != (len(x),) or classes.is_floating_point():
+    if classes.shape != (len(x),) or classes.dtype == torch.bool or classes.is_floating_point():
         raise CamsbenchError(
             f"target has the shape {list(classes.shape)}: give one class index an image, or one for all"
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import hydra
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import camsbench
 from camsbench import CamsbenchError, api
+from camsbench.core.types import Forward, Split
 from camsbench.metrics.curves import Insertion
 from camsbench.models.split import TorchSplit
 
@@ -34,6 +38,56 @@ def test_each_image_alone_gives_the_same_map(vgg16: TorchSplit, images: Tensor) 
     assert (keyed - together).abs().max() > 1e-3
     reseeded = camsbench.explain("smoothgradcampp", vgg16, images[:2], seed=1)
     assert (reseeded - together).abs().max() > 1e-3
+
+
+@dataclass(frozen=True)
+class NotANumber:
+    """A method whose map of the second image is NaN, or infinite where the images are not the ``whole`` ones."""
+
+    whole: Tensor | None = None
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, split: Split, forward: Forward) -> Tensor:
+        maps = forward.A.mean(1)
+        if self.whole is None:
+            maps[1] = torch.nan
+        elif not forward.x.equal(self.whole):
+            maps[1] = torch.inf
+        return maps
+
+
+@pytest.mark.parametrize("when_masked", [False, True])
+def test_what_is_no_number_gets_no_score(when_masked: bool, lite0: TorchSplit, images: Tensor) -> None:
+    method = NotANumber(images[:2] if when_masked else None)
+    metrics = ["drop", "increase", "insertion", "coherency", "complexity", "adcc", "pointing", "sparseness", "road"]
+    box = [[(0.0, 0.0, 50.0, 50.0)]] * 2
+    scores = camsbench.evaluate(method, lite0, images[:2], metrics=metrics, boxes=box)
+    columns = scores.drop(columns=["image_id", "target", "probability", "seconds", "degenerate"])
+    assert len(columns.columns) > 9
+    assert columns.iloc[1].isna().all()
+    assert columns.iloc[0].notna().all()
+    saliency = camsbench.explain(method, lite0, images[:2])
+    assert saliency[0].isfinite().all()
+    assert saliency[1].isnan().all() or when_masked
+
+
+def test_images_that_are_no_numbers_are_refused(lite0: TorchSplit, images: Tensor) -> None:
+    bad = images[:3].clone()
+    bad[1, 0, 5, 5] = torch.nan
+    for call in (camsbench.explain, camsbench.evaluate):
+        with pytest.raises(CamsbenchError, match="x holds NaN or infinity in 1 of 3 images, first in 1"):
+            call("gradcam", lite0, bad)
+
+
+def test_images_of_numpy_and_classes_by_name(lite0: TorchSplit, images: Tensor) -> None:
+    plain = camsbench.explain("gradcam", lite0, images[:2], 340)
+    assert camsbench.explain("gradcam", lite0, images[:2].numpy(), "zebra").equal(plain)
+    assert camsbench.explain("gradcam", lite0, images[:2], np.array([340, 340])).equal(plain)
+    assert camsbench.explain("gradcam", lite0, images[:2], ["zebra", 340]).equal(plain)
+    with pytest.raises(CamsbenchError, match="class 'zebr': no class of ImageNet has this name; near are zebra"):
+        camsbench.explain("gradcam", lite0, images[:2], "zebr")
+    with pytest.raises(CamsbenchError, match="give one class index"):
+        camsbench.explain("gradcam", lite0, images[:2], np.array([True, False]))
 
 
 def test_a_target_made_in_inference_mode(lite0: TorchSplit, images: Tensor) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image, ImageDraw
 
 from camsbench import CamsbenchError
@@ -18,6 +19,7 @@ from camsbench.data.embedded import samples
 from camsbench.data.loader import Batch, batches, read, worker_count
 from camsbench.data.record import Record
 from camsbench.data.selection import select
+from camsbench.data.storage import Stored
 
 PREPROCESS = Preprocess(resize=256, crop=224, interpolation="bilinear", mean=[0.5] * 3, std=[0.25] * 3)
 
@@ -109,6 +111,24 @@ def test_other_colour_modes_are_read(tmp_path: Path, mode: str, sample_paths: li
     made = read(Record("a", tmp_path / f"image.{suffix}", 0), PREPROCESS)
     assert made.pixels is not None
     assert made.pixels.shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_scale_are_an_error(tmp_path: Path, mode: str, sample_paths: list[Path]) -> None:
+    with Image.open(sample_paths[0]) as picture:
+        picture.convert(mode).save(tmp_path / "a.tiff")
+    picture_read = read(Record("a", tmp_path / "a.tiff", 0), PREPROCESS)
+    assert picture_read.pixels is None
+    assert "numbers of 32 bits without a scale: save it with 8 or 16 bits a pixel" in str(picture_read.error)
+
+
+def test_an_error_is_the_same_in_every_run() -> None:
+    """Pillow names the object that it reads by its address in memory."""
+    source = Stored(MemoryFileSystem(), "/nothing/a.JPEG")
+    source.fs.pipe_file("/nothing/a.JPEG", b"no picture")
+    assert read(Record("a", source, 0), PREPROCESS).error == (
+        "cannot read a.JPEG: UnidentifiedImageError: cannot identify image file a.JPEG"
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -224,7 +224,7 @@ def test_a_network_that_gives_nan_is_an_error_in_every_row(quick_run: QuickRun, 
     chosen = ["model=resnet18", f"model.weights='{tmp_path / 'nan.pth'}'", "metric=[drop]", "data.limit=2"]
     assert quick_run(tmp_path / "run", *chosen).errors == 2
     rows = rows_of(tmp_path / "run")
-    assert set(rows["error"]) == {"the map or the probability holds NaN or infinity"}
+    assert set(rows["error"]) == {"a map or a probability holds NaN or infinity"}
     assert rows["drop"].isna().all()
 
 

@@ -83,6 +83,17 @@ class Explained:
             self._masked[kind, space] = scoring.forward(self.split, x, self.forward.target, seeds)
         return self._masked[kind, space]
 
+    @property
+    def finite(self) -> Tensor:
+        """Whether all that was asked of the network for an image is a number [B]: its map and probability, and those of
+        the masked image where a metric wanted them."""
+        found = _finite(self.raw) & _finite(self.forward.probability)
+        for masked in self._masked.values():
+            found &= _finite(masked.probability)
+        for raw in self._masked_raw.values():
+            found &= _finite(raw)
+        return found
+
     def saliency_at(self, resolution: str) -> Tensor:
         """The saliency [B,1,H,W] at the ``image``'s size, or the min-maxed raw ``map`` [B,1,h',w']."""
         return self.saliency if resolution == "image" else normalise(self.raw[:, None].float())[0]
@@ -112,13 +123,19 @@ class Metric(Protocol):
 
 
 def measure(metrics: Iterable[Metric], explained: Explained) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The columns [B] and the curves [B,n] that metrics give of an explained batch."""
+    """The columns [B] and the curves [B,n] that metrics give of an explained batch.
+
+    All are NaN for an image of which a map or a probability is no number (``Explained.finite``): a metric compares and
+    clamps, which can make a good value of NaN.
+    """
     columns: dict[str, Tensor] = {}
     curves: dict[str, Tensor] = {}
     for metric in metrics:
         for name, values in metric(explained).items():
             (columns if values.ndim == 1 else curves)[name] = values
-    return columns, curves
+    finite = explained.finite
+    columns = {name: torch.where(finite, values, torch.nan) for name, values in columns.items()}
+    return columns, {name: torch.where(finite[:, None], values, torch.nan) for name, values in curves.items()}
 
 
 def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: Forward) -> Explained:
@@ -130,6 +147,10 @@ def explain(split: Split, explainer: Explainer, rule: SaliencyRule, forward: For
     seconds = time.perf_counter() - start
     saliency, degenerate = rule(raw, size_of(forward.x))
     return Explained(split, explainer, rule, forward, raw, saliency, degenerate, seconds)
+
+
+def _finite(values: Tensor) -> Tensor:
+    return values.flatten(1).isfinite().all(1) if values.ndim > 1 else values.isfinite()
 
 
 def synchronise(x: Tensor) -> None:

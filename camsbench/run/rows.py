@@ -13,7 +13,7 @@ from camsbench.core.explained import Explained, measure
 from camsbench.data.record import Record
 from camsbench.store.schema import Task
 
-NOT_FINITE = "the map or the probability holds NaN or infinity"
+NOT_FINITE = "a map or a probability holds NaN or infinity"
 
 Row = dict[str, Any]
 
@@ -39,7 +39,7 @@ def measure_rows(job: Job, task: Task, explained: Explained, records: Sequence[R
         "target": forward.target,
         "probability": forward.probability,
         "degenerate": explained.degenerate,
-        "finite": explained.raw.flatten(1).isfinite().all(1) & forward.probability.isfinite(),
+        "finite": explained.finite,
     }
     together = [column[:, None].double() for column in columns.values()] + [c.double() for c in curves.values()]
     host = torch.cat(together, 1).tolist()  # the one host copy
