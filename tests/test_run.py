@@ -291,11 +291,11 @@ def test_fused_layers_are_the_mean_of_their_saliencies(
 
 
 def test_targets(quick_run: QuickRun, tmp_path: Path) -> None:
-    for target in ("label", "340"):
+    for target in ("label", "340", "zebra"):
         quick_run(tmp_path / target, f"target={target}", "metric=[drop]", "data.limit=13")
     labelled = rows_of(tmp_path / "label")
     assert (labelled["target"] == labelled["label"]).all()
-    assert set(rows_of(tmp_path / "340")["target"]) == {340}
+    assert set(rows_of(tmp_path / "340")["target"]) == set(rows_of(tmp_path / "zebra")["target"]) == {340}
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_targets(quick_run: QuickRun, tmp_path: Path) -> None:
         (["runtime.precision=fp8"], "runtime.precision=fp8: choose one of fp32, tf32"),
         (["method=groupcam", "method.groupcam.groups=0"], "method.groupcam: groups=0"),
         (["metric=insertion", "metric.insertion.steps=0"], "metric.insertion: steps is 0"),
-        (["target=everything"], "target=everything: choose predicted, label, or a class index"),
+        (["target=everything"], "target=everything: choose predicted, label, or a class: class 'everything': no class"),
         (["target=1000"], "target=1000: tf_efficientnet_lite0 has classes 0 to 999"),
         (["protocol.saliency.order=never"], "protocol.saliency: order is 'never'"),
         (["method=[]"], "method: choose at least one, such as method=[gradcam]"),

@@ -24,6 +24,7 @@ from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
 from camsbench.data.checks import check_labels
+from camsbench.data.classes import class_index
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
@@ -46,6 +47,7 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
     """
     _refuse_missing(cfg)
+    cfg = _with_class_index(cfg)
     runtime = check_runtime(cfg.runtime)
     methods, metrics = make_methods(cfg), make_metrics(cfg)
     limits, rule = read_limits(cfg, methods), make_rule(cfg)
@@ -72,9 +74,21 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     return job
 
 
+def _with_class_index(cfg: DictConfig) -> DictConfig:
+    """``target`` as an index where a class is named."""
+    target = cfg.target
+    if target in TARGETS or type(target) is int:
+        return cfg
+    try:
+        index = class_index(str(target))
+    except CamsbenchError as error:
+        raise CamsbenchError(f"target={target}: choose predicted, label, or a class: {error}") from error
+    changed = cfg.copy()
+    changed.target = index
+    return changed
+
+
 def _check_values(cfg: DictConfig) -> None:
-    if not isinstance(cfg.target, int) and cfg.target not in TARGETS:
-        raise CamsbenchError(f"target={cfg.target}: choose predicted, label, or a class index")
     if not isinstance(cfg.seed, int):
         raise CamsbenchError(f"seed={cfg.seed}: give a whole number")
     if not isinstance(cfg.gallery, int) or cfg.gallery < 0:

@@ -37,7 +37,7 @@ OPTIONS = (
     ("data.root=DIR", "where the images of data=ilsvrc2012 lie: a folder, a .tar or a URL"),
     ("data.limit=N", "the first N images"),
     ("data.draw=0", "a frozen draw of ILSVRC2012, 0 to 9; data.limit takes its first images"),
-    ("target=label", "the class that is explained: predicted, label, or a class index"),
+    ("target=label", "the class that is explained: predicted, label, or a class, by its index or name"),
     ("model.layer=NAME", "where the network is cut; [a,b]: several layers, a row each"),
     ("model.weights=PATH", "your weights, a published name, or random"),
     ("gallery=N", "draw the maps of the first N images: gallery.png"),
