@@ -45,7 +45,7 @@ def execute(cfg: DictConfig) -> Outcome:
     with folder.locked(runtime.shard, hash_plan(job.records, runtime.block, runtime.shard)):
         with folder.moment():
             folder.open(same, identity.provenance(job), OmegaConf.to_yaml(cfg, resolve=True), job.source, images)
-            folder.write_manifest(job.records)
+            folder.write_manifest(job.records, job.uses_boxes)
             for said in (*job.left_out, *folder.code_changes()):
                 log.warning("%s", said)
             if cfg.retry:

@@ -69,6 +69,24 @@ def test_one_changed_image_is_found_by_its_length(quick_run: QuickRun, clean: Pa
         quick_run(tmp_path / "run", *CHOSEN, f"data.root={one}", "data.limit=2")
 
 
+def test_other_boxes_are_found(quick_run: QuickRun, clean: Path, tmp_path: Path) -> None:
+    chosen = [*CHOSEN[1:], "metric=[pointing]", f"data.root={clean}", f"data.boxes={tmp_path}/boxes"]
+    (tmp_path / "boxes").mkdir()
+    first = sorted(clean.glob("*/*"))[0].stem
+
+    def write(side: int) -> None:
+        box = f"<xmin>0</xmin><ymin>0</ymin><xmax>{side}</xmax><ymax>{side}</ymax>"
+        xml = f"<annotation><object><bndbox>{box}</bndbox></object></annotation>"
+        (tmp_path / "boxes" / f"{first}.xml").write_text(xml)
+
+    write(100)
+    quick_run(tmp_path / "run", *chosen)
+    quick_run(tmp_path / "run", *chosen)
+    write(90)
+    with pytest.raises(CamsbenchError, match=rf"{first} had boxes of the hash .* now has .*\(1 of 4 images\)"):
+        quick_run(tmp_path / "run", *chosen)
+
+
 def test_the_same_images_in_a_tar_go_on(quick_run: QuickRun, clean: Path, tmp_path: Path) -> None:
     quick_run(tmp_path / "run", *CHOSEN, f"data.root={clean}", "data.limit=2")
     with tarfile.open(tmp_path / "shard.tar", "w") as tar:

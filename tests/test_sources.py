@@ -277,9 +277,9 @@ def test_images_in_a_folder_of_a_class_folder(root: Path, pictures: list[bytes])
     found = imagenet.find(str(root))
     assert [(record.image_id, record.label) for record in found] == [("c", 970)]
     assert left(found) == [
-        f"Left out: 3 images in folders inside the class folders, the first is {WNID[65]}/images/a.JPEG.",
-        "Left out: 1 images beside the class folders, which have no class, the first is e.JPEG.",
-        f"Left out: 1 pictures that are none of .jpeg, .jpg, .png, .webp, .bmp, the first is {WNID[970]}/f.tif.",
+        f"Left out: images in folders inside the class folders (3), the first is {WNID[65]}/images/a.JPEG.",
+        "Left out: images beside the class folders, which have no class (1), the first is e.JPEG.",
+        f"Left out: pictures that are none of .jpeg, .jpg, .png, .webp, .bmp (1), the first is {WNID[970]}/f.tif.",
     ]
 
 
@@ -295,15 +295,15 @@ def test_images_that_a_file_of_labels_does_not_list_are_said(packed: str, root: 
     found = imagenet.find(str(root))
     assert [(record.image_id, record.label) for record in found] == [(IDS[1], 7)]
     (said,) = left(found)
-    assert re.fullmatch(rf"Left out: 2 images that .*val\.txt does not list, the first is {IDS[0]}\.JPEG\.", said)
+    assert re.fullmatch(rf"Left out: images that .*val\.txt does not list \(2\), the first is {IDS[0]}\.JPEG\.", said)
 
 
 def test_a_tar_without_some_of_the_labelled_images_says_so(root: Path, pictures: list[bytes]) -> None:
     put(root, "ILSVRC2012_img_val.tar", tar({f"{IDS[0]}.JPEG": pictures[0]}))
     put(root, "val.txt", "".join(f"{one} 7\n" for one in IDS))
     (said,) = left(imagenet.find(str(root)))
-    assert said.startswith("Left out: 2 images of ")
-    assert said.endswith(f"val.txt that are not in the tar, the first is {IDS[1]}.")
+    assert said.startswith("Left out: images of ")
+    assert said.endswith(f"val.txt that are not in the tar (2), the first is {IDS[1]}.")
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_archives_of_another_split_are_said(root: Path, pictures: list[bytes]) -
     put(root, "val-0.tar", tar({"b.jpg": pictures[0], "b.cls": "7"}))
     found = imagenet.find(str(root))
     assert [record.image_id for record in found] == ["b"]
-    assert left(found) == ["Left out: 1 archives of another split, the first is train-0.tar."]
+    assert left(found) == ["Left out: archives of another split (1), the first is train-0.tar."]
 
 
 def test_one_name_in_two_folders_is_told_apart(root: Path, pictures: list[bytes]) -> None:

@@ -47,6 +47,11 @@ class Job:
         return [each.sentence() for each in getattr(self.source, "left_out", ())]
 
     @property
+    def uses_boxes(self) -> bool:
+        """Whether a metric looks at the images' boxes."""
+        return any("boxes" in getattr(metric, "needs", ()) for metric in self.metrics.values())
+
+    @property
     def seed(self) -> int:
         return int(self.config.seed)
 

@@ -20,7 +20,7 @@ class LeftOut:
     first: str
 
     def sentence(self) -> str:
-        return f"Left out: {self.count:,} {self.what}, the first is {self.first}."
+        return f"Left out: {self.what} ({self.count:,}), the first is {self.first}."
 
 
 def left_out(what: str, names: Sequence[str]) -> tuple[LeftOut, ...]:

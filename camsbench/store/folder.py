@@ -100,13 +100,13 @@ class RunFolder:
         """Add to this session what it cost."""
         self._environment.account(cost)
 
-    def write_manifest(self, records: Sequence[Record]) -> None:
-        """Add a run's images to ``manifest.csv``.
+    def write_manifest(self, records: Sequence[Record], boxes: bool = False) -> None:
+        """Add a run's images to ``manifest.csv``; of their ``boxes`` where the run looks at them.
 
         Raises:
-            CamsbenchError: an image had another label or another length before.
+            CamsbenchError: an image had another label, length or other boxes before.
         """
-        new = manifest.of_records(records)
+        new = manifest.of_records(records, boxes)
         path = self.path / manifest.NAME
         if path.is_file():
             new = manifest.added(manifest.read(path), new, path, self._failed())

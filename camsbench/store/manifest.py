@@ -1,7 +1,8 @@
-"""``manifest.csv``: the images of a run in their order, each with its label and how many bytes it has."""
+"""``manifest.csv``: the images of a run in their order, and what must be as it was when the run goes on."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,43 +14,58 @@ from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 
 NAME = "manifest.csv"
+TYPES: dict[str, Any] = {"image_id": "str", "label": "Int64", "bytes": "Int64", "boxes": "str"}
 
 
-def of_records(records: Sequence[Record]) -> pd.DataFrame:
-    """A line an image; ``bytes`` is empty where the image would have to be read to know."""
-    lengths = pd.array([encoded_length(r.source) for r in records], dtype="Int64")
-    return pd.DataFrame(
-        {"image_id": [r.image_id for r in records], "label": [r.label for r in records], "bytes": lengths}
-    )
+def of_records(records: Sequence[Record], boxes: bool = False) -> pd.DataFrame:
+    """A line an image: id, label, ``bytes`` of its file where they are known unread, and a hash of its ``boxes``.
+
+    Args:
+        records: the images.
+        boxes: whether the run looks at boxes; else the column is empty.
+    """
+    lines = [
+        (r.image_id, r.label, encoded_length(r.source), hash_boxes(r) if boxes else None) for r in records
+    ]  # fmt: skip
+    return pd.DataFrame(lines, columns=list(TYPES)).astype(TYPES)
+
+
+def hash_boxes(record: Record) -> str:
+    """Eight hex digits of an image's boxes; ``none`` where it has none."""
+    said = repr((record.boxes, record.relative)).encode()
+    return hashlib.sha256(said).hexdigest()[:8] if record.boxes else "none"
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A manifest; camsbench 0.1.0 wrote it without ``bytes``."""
-    types: dict[Any, Any] = {"image_id": str, "bytes": "Int64"}
-    found = pd.read_csv(path, dtype=types, keep_default_na=False, na_values={"bytes": [""]})
-    return found if "bytes" in found else found.assign(bytes=pd.array([None] * len(found), dtype="Int64"))
+    """A manifest; camsbench 0.1.0 wrote ids and labels alone."""
+    found = pd.read_csv(path, dtype=TYPES, keep_default_na=False, na_values={"bytes": [""], "boxes": [""]})
+    return found.reindex(columns=list(TYPES)).astype(TYPES)
 
 
 def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, failed: Collection[str]) -> pd.DataFrame:
     """The images of ``old``, and those of ``new`` that are not among them.
 
     Args:
+        old: the manifest as it is.
+        new: lines of a session.
+        path: the manifest's file, for the sentence.
         failed: ids of images that could not be read: they may have been mended.
 
     Raises:
         CamsbenchError: another image is not what it was.
     """
     both = old.merge(new, on="image_id", how="left", suffixes=("", "_new"))
-    for what, said in (("label", "label {}"), ("bytes", "{} bytes")):
+    for what, said in (("label", "label {}"), ("bytes", "{} bytes"), ("boxes", "boxes of the hash {}")):
         before, now = both[what], both[f"{what}_new"]
         others = before.notna() & now.notna() & (before != now).fillna(False)
-        others &= ~both["image_id"].isin(failed) | (what == "label")
+        if what == "bytes":
+            others &= ~both["image_id"].isin(failed)
         if others.any():
             first = both[others].iloc[0]
-            had, has = said.format(first[what]), said.format(int(first[f"{what}_new"]))
+            had, has = said.format(first[what]), said.format(first[f"{what}_new"])
             raise CamsbenchError(
                 f"{path}: image {first['image_id']} had {had} and now has {has}: the data changed "
                 f"({int(others.sum()):,} of {len(old):,} images), choose another folder with output="
             )
-    old = old.assign(bytes=both["bytes_new"].fillna(both["bytes"]))
-    return pd.concat([old, new[~new["image_id"].isin(old["image_id"])]])
+    known = {what: both[f"{what}_new"].fillna(both[what]) for what in ("bytes", "boxes")}
+    return pd.concat([old.assign(**known), new[~new["image_id"].isin(old["image_id"])]])
