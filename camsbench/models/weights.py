@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import timm.models
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from camsbench.errors import CamsbenchError
+from camsbench.models.checkpoint import as_built, read_checkpoint
 
 REMEDY = "give model.weights=PATH or model.weights=random"
 
@@ -32,6 +32,10 @@ class ModelSpec:
         fuse: ``mean`` averages the saliencies of several layers; None keeps a row a layer.
         top1: published accuracy in percent, where there is one.
         transform: the fields of ``Preprocess``; None takes what belongs to the published weights.
+        published: the published weights that ``transform`` and ``top1`` belong to, and that a file of one's own
+            follows in construction and preprocessing; None where ``weights`` says it.
+        options: of the constructor, such as ``num_classes`` for a file of other classes.
+        ema: whether a checkpoint that holds both gives its averaged weights (EMA) or its plain ones.
         package: for ``weights: package``, the importable ``name``, its ``distribution`` and the ``file`` in it.
     """
 
@@ -43,6 +47,9 @@ class ModelSpec:
     top1: float | None = None
     transform: Mapping[str, Any] | None = None
     package: Mapping[str, str] = field(default_factory=dict)
+    published: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    ema: bool | None = None
 
 
 def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
@@ -62,7 +69,9 @@ def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise CamsbenchError(f"model.weights={spec.weights}: there is no file {path}; {REMEDY}")
     try:
-        return timm.models.load_state_dict(str(path), weights_only=True)
+        return read_checkpoint(path, spec.ema)
+    except CamsbenchError as error:
+        raise CamsbenchError(f"model.weights={spec.weights}: {error}") from error
     except Exception as error:  # unpickling raises many kinds
         raise CamsbenchError(
             f"model.weights={spec.weights}: {path} is no readable state dict ({type(error).__name__}); "
@@ -97,9 +106,14 @@ def _from_torchvision(spec: ModelSpec) -> Mapping[str, Tensor]:
         ) from error
 
 
-def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
-    if spec.weights != "pretrained":
+def check_timm_name(spec: ModelSpec) -> None:
+    """Refuse a name of weights that timm's networks do not have."""
+    if spec.weights not in {"pretrained", "random", "package"} and not is_path(spec.weights):
         raise CamsbenchError(f"model.weights={spec.weights}: a timm network has pretrained, a path, or random")
+
+
+def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
+    check_timm_name(spec)
     config = timm.get_pretrained_cfg(spec.name)
     where = config and (config.hf_hub_id or config.url)
     if not where:
@@ -126,11 +140,12 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None
         CamsbenchError: it belongs to another network.
     """
     own = model.state_dict()
+    state = as_built(state, own)
     if spec.weights == "package" and [v.shape for v in state.values()] == [v.shape for v in own.values()]:
         state = dict(zip(own, state.values(), strict=True))  # the package names the same tensors otherwise, in order
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[-1].strip().rstrip(".")
         raise CamsbenchError(
             f"model.weights={spec.weights} does not fit {spec.name} ({first}); choose the network it was saved from"
