@@ -159,7 +159,7 @@ def compare_as_built(specs: list[ModelSpec], libraries: Libraries, reasons: tupl
 
 def test_light_torchvision_classifiers_give_the_library_s_logits(libraries: Libraries) -> None:
     specs = [spec for spec in torchvision_specs() if not is_refused(spec, ("features without a classifier",))]
-    assert compare_logits(specs, libraries) >= 60
+    assert compare_logits(specs, libraries) >= 50
 
 
 def test_light_timm_networks_give_the_library_s_logits(libraries: Libraries) -> None:

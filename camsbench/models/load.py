@@ -40,8 +40,8 @@ def load_network(
     model, found = build_network(spec, seed)
     _place(model, device)
     preprocess = Preprocess(**{**(spec.transform or found.transform), **(transform or {})})
-    layers = [spec.layer] if spec.layer is None or isinstance(spec.layer, str | int) else list(spec.layer)
-    layers = [None if layer is None else str(layer) for layer in layers]
+    asked = [spec.layer] if spec.layer is None or isinstance(spec.layer, str | int) else list(spec.layer)
+    layers = [None if layer is None else str(layer) for layer in asked]
     if not layers or len(set(layers)) < len(layers):
         raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
     budget = MicroBatch.of(micro_batch, device)

@@ -15,7 +15,7 @@ import timm.data
 import torchvision
 
 from camsbench.errors import CamsbenchError
-from camsbench.models.weights import ModelSpec, check_timm_name, is_path
+from camsbench.models.weights import ModelSpec, check_file, check_timm_name, is_path
 
 # What the libraries' builders set where they load published weights, and what no tensor of a file shows.
 UNSEEN: dict[tuple[str, str], Mapping[str, Any]] = {
@@ -51,6 +51,7 @@ def published(spec: ModelSpec) -> Published:
     found = _of_torchvision(spec) if spec.source == "torchvision" else _of_timm(spec)
     unsaid = sorted(set(_unseen(spec)) - set(spec.options))
     if found.name is None and is_path(spec.weights) and unsaid:
+        check_file(Path(spec.weights).expanduser(), spec)
         raise CamsbenchError(
             f"model.weights={spec.weights}: this file is none that is published, and does not say whether it was "
             f"trained with {unsaid[0]}={_unseen(spec)[unsaid[0]]}, as {spec.name}'s published weights were: give "
@@ -190,6 +191,7 @@ def _shared(candidates: list[Published], spec: ModelSpec) -> tuple[Mapping[str, 
     if spec.transform:
         return {}, options
     if not same_options or any(each.transform != first.transform for each in candidates):
+        check_file(Path(spec.weights).expanduser(), spec)
         raise CamsbenchError(
             f"model.weights={spec.weights}: this file is none that is published, and the published weights of "
             f"{spec.name} differ in their preprocessing: say with model.published= which it follows, one of "

@@ -132,7 +132,7 @@ def cut(
     with torch.no_grad():
         A = features(x)
         _check_layout(A, name, layer)
-        head = graph.head_of(model, traced, node, f"{name} at layer '{layer}'")
+        head = graph.head_of(model, traced, node, name, layer)
         logits = head(A)
         quick = fold_norms(head)(fold_norms(features)(x)) if options.fold else logits
     if not torch.allclose(logits, whole, rtol=1e-4, atol=1e-5, equal_nan=True):

@@ -42,7 +42,7 @@ class ModelSpec:
     name: str
     source: str
     weights: str
-    layer: str | Sequence[str] | None = None
+    layer: str | int | Sequence[str | int] | None = None
     fuse: str | None = None
     top1: float | None = None
     transform: Mapping[str, Any] | None = None
@@ -65,9 +65,14 @@ def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
     return _from_torchvision(spec) if spec.source == "torchvision" else _from_timm(spec)
 
 
-def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
+def check_file(path: Path, spec: ModelSpec) -> None:
+    """Refuse a file that is not there."""
     if not path.is_file():
         raise CamsbenchError(f"model.weights={spec.weights}: there is no file {path}; {REMEDY}")
+
+
+def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
+    check_file(path, spec)
     try:
         return read_checkpoint(path, spec.ema)
     except CamsbenchError as error:
@@ -172,7 +177,9 @@ def weight_hash(model: nn.Module) -> str:
 
 def checksum(model: nn.Module) -> Tensor:
     """A sum [1] over the bits of all parameters and buffers, on their device: cheap enough to ask again and again."""
-    bits = (tensor.detach().flatten().view(torch.uint8) for tensor in (*model.parameters(), *model.buffers()))
+    bits = [tensor.detach().flatten().view(torch.uint8) for tensor in (*model.parameters(), *model.buffers())]
+    if not bits:
+        return torch.zeros(1, dtype=torch.int64)
     return torch.stack([_words(each).sum(dtype=torch.int64) for each in bits]).sum(0, keepdim=True)
 
 
