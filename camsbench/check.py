@@ -16,7 +16,7 @@ from camsbench.config.job import published_top1
 from camsbench.config.runtime import check_runtime
 from camsbench.config.suggest import compose_or_suggest
 from camsbench.data import imagenet
-from camsbench.data.checks import agreement, check_labels
+from camsbench.data.checks import agreement, check_imagenet, check_labels
 from camsbench.data.classes import class_name
 from camsbench.data.found import FoundImages
 from camsbench.data.layouts import LAYOUTS
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = [f"model={args.model}", *([f"model.weights='{args.weights}'"] if args.weights else [])]
         cfg = compose_or_suggest(given)
         split = cut_networks(cfg, check_runtime(cfg.runtime))[0]
+        check_imagenet(f"{imagenet.__name__}.ilsvrc2012", split.num_classes, split.name)
         check_labels(found.records, split.num_classes, split.name)
         judged = agreement(split, found.records, args.images, published_top1(cfg))
     except CamsbenchError as error:

@@ -13,7 +13,7 @@ import camsbench
 from camsbench import CamsbenchError, cut
 from camsbench.config.paths import CONF
 from camsbench.core.preprocess import Preprocess
-from camsbench.models.load import _published_transform
+from camsbench.models.published import published
 from camsbench.models.weights import ModelSpec, weight_hash
 
 NAMED = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in {"timm", "torchvision"})
@@ -55,13 +55,13 @@ def test_any_timm_and_torchvision_network_by_name() -> None:
 
 def test_the_preprocessing_is_that_of_the_published_weights() -> None:
     def resize(weights: str) -> object:
-        return _published_transform(ModelSpec("resnet50", "torchvision", weights))["resize"]
+        return published(ModelSpec("resnet50", "torchvision", weights)).transform["resize"]
 
     assert (resize("IMAGENET1K_V1"), resize("IMAGENET1K_V2"), resize("random")) == (256, 232, 232)
     spec = ModelSpec("resnet50.a1_in1k", "timm", "pretrained")
     config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(spec.name).to_dict())
     own = timm.data.create_transform(**config)
-    assert _published_transform(spec)["resize"] == own.transforms[0].size == 235
+    assert published(spec).transform["resize"] == own.transforms[0].size == 235
 
 
 def test_random_weights_are_seeded() -> None:

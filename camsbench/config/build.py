@@ -23,7 +23,7 @@ from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
-from camsbench.data.checks import check_labels
+from camsbench.data.checks import check_imagenet, check_labels
 from camsbench.data.classes import class_index
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
@@ -68,6 +68,7 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(splits[0], layer="+".join(split.layer for split in splits))]
     job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
+    check_imagenet(plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
     check_labels(records, job.split.num_classes, job.split.name)
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")
@@ -101,10 +102,24 @@ def load_splits(
     spec: Mapping[str, Any], transform: Mapping[str, Any], options: PassOptions, **where: Any
 ) -> list[TorchSplit]:
     """A network cut at each of its layers, from its YAML's fields (see ``camsbench.models.load`` for the rest)."""
-    unknown = sorted(set(spec) - {f.name for f in fields(ModelSpec)})
+    return load_network(model_spec(spec), options, transform=transform, **where)
+
+
+def model_spec(given: Mapping[str, Any]) -> ModelSpec:
+    """The fields of a model's YAML; names that Hydra reads as numbers are names."""
+    unknown = sorted(set(given) - {f.name for f in fields(ModelSpec)})
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
-    return load_network(ModelSpec(**spec), options, transform=transform, **where)
+    said = dict(given)
+    for key in ("name", "source", "weights", "published"):
+        if said.get(key) is not None:
+            said[key] = str(said[key])
+    said["options"] = said.get("options") or {}
+    if not isinstance(said["options"], Mapping):
+        raise CamsbenchError(f"model.options={said['options']}: give the constructor's, as ++model.options.NAME=VALUE")
+    if said.get("ema") not in (True, False, None):
+        raise CamsbenchError(f"model.ema={said['ema']}: give true, false, or null")
+    return ModelSpec(**said)
 
 
 def _refuse_missing(cfg: DictConfig) -> None:

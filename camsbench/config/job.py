@@ -91,6 +91,7 @@ class Job:
 def published_top1(cfg: DictConfig) -> float | None:
     """The network's published accuracy in percent, where its published weights and preprocessing are used."""
     weights, changed = str(cfg.model.weights), cfg.protocol.resize is not None
+    changed = changed or bool(cfg.model.get("options"))
     own = weights != "random" and not is_path(weights) and not changed
     return cfg.model.top1 if own else None
 

@@ -49,7 +49,7 @@ class Preprocess:
     def boxes(self, boxes: Sequence[Box], width: int, height: int) -> list[Box]:
         """Boxes in pixels of the original picture, carried into the crop and clipped; those outside are dropped."""
         new_h, new_w = self._resized(width, height)
-        left, top = round((new_w - self.crop) / 2), round((new_h - self.crop) / 2)
+        left, top = self._offset(new_w), self._offset(new_h)
         carried = []
         for xmin, ymin, xmax, ymax in boxes:
             x0, x1 = (min(max(x * new_w / width - left, 0), self.crop) for x in (xmin, xmax))
@@ -71,6 +71,10 @@ class Preprocess:
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(list(v), device=like.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
         return mean, std
+
+    def _offset(self, side: int) -> int:
+        """Where the crop begins in a side of the resized picture, as torchvision rounds; below 0 where it is padded."""
+        return round((side - self.crop) / 2) if side >= self.crop else -((self.crop - side) // 2)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         if not isinstance(self.resize, int):

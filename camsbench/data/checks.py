@@ -14,6 +14,7 @@ from torch import Tensor
 
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Split
+from camsbench.data.classes import IMAGENET
 from camsbench.data.loader import batches
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
@@ -21,6 +22,9 @@ from camsbench.errors import CamsbenchError
 ENOUGH = 20  # images that tell right labels from wrong ones
 WRONG = 1 / 3  # of the published accuracy: labels in another order agree with one image in a thousand
 FAR = 4.0  # standard errors
+OF_IMAGENET = {  # sources of images whose labels are those of ImageNet-1k
+    *("camsbench.data.imagenet.ilsvrc2012", "camsbench.data.samples", "camsbench.data.embedded.samples"),
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,15 @@ def check_labels(records: Iterable[Record], num_classes: int, model: str) -> Non
                 f"label {record.label} of image {record.image_id} is outside the {num_classes} classes of {model}: "
                 "choose a network trained on these classes"
             )
+
+
+def check_imagenet(source: str | None, num_classes: int, model: str) -> None:
+    """Refuse ImageNet-1k's labels for a network of other classes: indices that it has, and that mean something else."""
+    if source in OF_IMAGENET and num_classes != IMAGENET:
+        raise CamsbenchError(
+            f"{model} has {num_classes:,} outputs, and the images' labels are ImageNet-1k's {IMAGENET:,} classes: "
+            "choose a network trained on these, or images of its own classes (docs/extending.md)"
+        )
 
 
 def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:

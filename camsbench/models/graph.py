@@ -20,6 +20,8 @@ IN_PLACE_OPERATORS = {
     operator.itruediv: operator.truediv,
 }
 
+TOKENS = "camsbench_tokens"  # of a node's meta: ``last_feature_map`` saw it give [B,N,K]
+
 
 class _Tracer(torch.fx.Tracer):
     def __init__(self) -> None:
@@ -60,23 +62,62 @@ def find(graph: torch.fx.Graph, layer: str, name: str) -> torch.fx.Node:
 
 
 def last_feature_map(model: nn.Module, graph: torch.fx.Graph, x: Tensor, name: str) -> torch.fx.Node:
-    """The last node whose output is [B,K,h,w] with h·w > 1."""
-    last: list[torch.fx.Node] = []
+    """The last node whose output is [B,K,h,w] with h·w > 1.
 
-    class Watch(torch.fx.Interpreter):
-        def run_node(self, n: torch.fx.Node) -> object:
-            out = super().run_node(n)
-            if n.op.startswith("call_") and isinstance(out, Tensor) and out.ndim == 4 and out.shape[0] == len(x):
-                pooled = out.shape[2] * out.shape[3] == 1 or out.shape[1] * out.shape[2] == 1  # channels first or last
-                if not pooled:
-                    last[:] = [n]
-            return out
-
+    Raises:
+        CamsbenchError: there is none, or what lies behind it works on tokens [B,N,K].
+    """
+    watch = _Watch(torch.fx.GraphModule(model, graph), len(x))
     with torch.no_grad():
-        Watch(torch.fx.GraphModule(model, graph)).run(x)
-    if not last:
+        watch.run(x)
+    if watch.last is None:
         raise CamsbenchError(f"{name} has no feature map [B,K,h,w]: choose a convolutional classifier")
-    return last[0]
+    if watch.tokens is not None:
+        raise CamsbenchError(_on_tokens(name, watch.tokens))
+    return watch.last
+
+
+def _on_tokens(name: str, node: torch.fx.Node) -> str:
+    return (
+        f"{name} works on tokens behind its last feature map ('{layer_name(node)}'): token layouts are not supported "
+        "yet, choose a convolutional layer with model.layer="
+    )
+
+
+class _Watch(torch.fx.Interpreter):
+    """Passes images: ``last`` is the last feature map, ``tokens`` the first weighted step on tokens behind it."""
+
+    def __init__(self, module: torch.fx.GraphModule, images: int) -> None:
+        super().__init__(module)
+        self.images = images
+        self.last: torch.fx.Node | None = None
+        self.tokens: torch.fx.Node | None = None
+
+    def run_node(self, n: torch.fx.Node) -> object:
+        given = [self.env[source] for source in n.all_input_nodes]
+        out = super().run_node(n)
+        if not n.op.startswith("call_"):
+            return out
+        if isinstance(out, Tensor) and out.ndim == 3:
+            n.meta[TOKENS] = True
+        if isinstance(out, Tensor) and out.ndim == 4 and out.shape[0] == self.images:
+            pooled = out.shape[2] * out.shape[3] == 1 or out.shape[1] * out.shape[2] == 1  # channels first or last
+            if not pooled:
+                self.last, self.tokens = n, None
+        if self.tokens is None and self._weighted(n, given) and any(map(self._are_tokens, given)):
+            self.tokens = n
+        return out
+
+    def _are_tokens(self, given: object) -> bool:
+        """Whether they are [B,N,K], and not one pooled vector an image, as [B,1,K] or [B,K,1]."""
+        if not isinstance(given, Tensor) or isinstance(given, nn.Parameter) or given.ndim != 3:
+            return False
+        return given.shape[0] == self.images and given.shape[1] > 1 and given.shape[2] > 1
+
+    def _weighted(self, n: torch.fx.Node, given: list[object]) -> bool:
+        if n.op == "call_module":
+            return any(True for _ in self.fetch_attr(str(n.target)).parameters())
+        return any(isinstance(each, nn.Parameter) for each in given)
 
 
 def _ancestors(node: torch.fx.Node) -> set[torch.fx.Node]:
@@ -104,7 +145,7 @@ def features_of(model: nn.Module, graph: torch.fx.Graph, node: torch.fx.Node) ->
     return _out_of_place(module, list(image.users))
 
 
-def head_of(model: nn.Module, graph: torch.fx.Graph, node: torch.fx.Node, where: str) -> nn.Module:
+def head_of(model: nn.Module, graph: torch.fx.Graph, node: torch.fx.Node, name: str, layer: str) -> nn.Module:
     """The part of the graph behind ``node``, which never writes into its input."""
     before = _ancestors(node)
     output = next(n for n in graph.nodes if n.op == "output")
@@ -117,16 +158,19 @@ def head_of(model: nn.Module, graph: torch.fx.Graph, node: torch.fx.Node, where:
         for source in n.all_input_nodes:
             if source in copies:
                 continue
+            if source.meta.get(TOKENS):
+                raise CamsbenchError(_on_tokens(name, n))
             if source.op != "get_attr":
                 raise CamsbenchError(
-                    f"{where} cannot be cut: '{source.name}', made before the layer, is used again by '{n.name}' "
-                    "behind it (a skip connection); choose the end of a convolutional block with model.layer="
+                    f"{name} at layer '{layer}' cannot be cut: '{source.name}', made before the layer, is used again "
+                    f"by '{n.name}' behind it (a skip connection); choose the end of a convolutional block with "
+                    "model.layer="
                 )
             copies[source] = part.node_copy(source, copies.__getitem__)
         copies[n] = part.node_copy(n, copies.__getitem__)
     result = output.args[0]
     if not isinstance(result, torch.fx.Node):
-        raise CamsbenchError(f"{where} returns {type(result).__name__}, not logits [B,C]: wrap it so that it does")
+        raise CamsbenchError(f"{name} returns {type(result).__name__}, not logits [B,C]: wrap it so that it does")
     part.output(copies[result])
     module = torch.fx.GraphModule(model, part)
     return _out_of_place(module, list(part.nodes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from torch import nn
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
+from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
 from camsbench.models.weights import ModelSpec, fill, state_dict
 
@@ -37,13 +37,11 @@ def load_network(
     Raises:
         CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.
     """
-    model = _construct(spec, seed)
-    if spec.weights != "random":
-        fill(model, state_dict(spec), spec)
-    model.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    own = dict(spec.transform) if spec.transform else _published_transform(spec)
-    preprocess = Preprocess(**{**own, **(transform or {})})
-    layers = [spec.layer] if spec.layer is None or isinstance(spec.layer, str) else list(spec.layer)
+    model, found = build_network(spec, seed)
+    _place(model, device)
+    preprocess = Preprocess(**{**(spec.transform or found.transform), **(transform or {})})
+    asked = [spec.layer] if spec.layer is None or isinstance(spec.layer, str | int) else list(spec.layer)
+    layers = [None if layer is None else str(layer) for layer in asked]
     if not layers or len(set(layers)) < len(layers):
         raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
     budget = MicroBatch.of(micro_batch, device)
@@ -54,44 +52,82 @@ def load_network(
     return [replace(split, passes=passes) for split in splits]
 
 
-def _construct(spec: ModelSpec, seed: int) -> nn.Module:
-    names = {"torchvision": torchvision.models.list_models, "timm": timm.list_models}
-    if spec.source not in names:
+def build_network(spec: ModelSpec, seed: int = 0) -> tuple[nn.Module, Published]:
+    """The network of ``spec`` as its weights expect it, in evaluation mode and without gradients, and what they are.
+
+    Raises:
+        CamsbenchError: no such network or weights, or weights that do not fit.
+    """
+    _check_name(spec)
+    found = published(spec)
+    model = _construct(spec, seed, _options(spec, found))
+    if spec.weights != "random":
+        fill(model, state_dict(spec), spec)
+    return model.requires_grad_(False).eval(), found
+
+
+def _place(model: nn.Module, device: torch.device) -> None:
+    """Move ``model`` to ``device``, convolutions' weights channels last; ``Module.to`` would refuse 5-D ones."""
+    model.to(device)
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+
+
+def _construct(spec: ModelSpec, seed: int, options: Mapping[str, Any]) -> nn.Module:
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if spec.source == "timm":
+                return timm.create_model(spec.name, pretrained=False, **options)
+            return torchvision.models.get_model(spec.name, weights=None, **options)
+    except (TypeError, RuntimeError) as error:
+        if not spec.options:
+            raise
+        said = str(error).splitlines()[0]
+        raise CamsbenchError(
+            f"model.options: {spec.name} cannot be built with {dict(spec.options)} ({said})"
+        ) from error
+
+
+def _options(spec: ModelSpec, found: Published) -> dict[str, Any]:
+    """What the constructor is given."""
+    options: dict[str, Any] = {}
+    if spec.source == "torchvision" and spec.name in {"googlenet", "inception_v3"}:
+        options["init_weights"] = spec.weights == "random"
+        if spec.weights != "random":
+            options["aux_logits"] = False  # of training alone
+    return {**options, **found.options, **spec.options}
+
+
+def _check_name(spec: ModelSpec) -> None:
+    """Refuse what is no network of ``source``, or no classifier of images."""
+    if spec.source not in {"torchvision", "timm"}:
         raise CamsbenchError(f"model.source={spec.source}: choose torchvision or timm")
-    base = spec.name.split(".")[0] if spec.source == "timm" else spec.name
-    known = names[spec.source]()
+    base, _, tag = spec.name.partition(".") if spec.source == "timm" else (spec.name, "", "")
+    known = timm.list_models() if spec.source == "timm" else torchvision.models.list_models(torchvision.models)
     if base not in known:
+        other = "" if spec.source == "timm" else _other_task(base)
+        if other:
+            raise CamsbenchError(
+                f"model.name={base}: this is one of torchvision's {other} networks, not a classifier of images; choose "
+                "one of its classifiers"
+            )
         near = difflib.get_close_matches(base, known, 4) or ["(none is near)"]
         raise CamsbenchError(f"model.name={spec.name}: {spec.source} has no such network; near: {', '.join(near)}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if spec.source == "timm":
-            try:
-                return timm.create_model(spec.name, pretrained=False)
-            except RuntimeError as error:  # an unknown tag behind the dot
-                tags = timm.list_pretrained(f"{base}.*")[:4]
-                raise CamsbenchError(f"model.name={spec.name}: {error}; try {', '.join(tags) or base}") from error
-        options = {"init_weights": True} if spec.name in {"googlenet", "inception_v3"} else {}
-        return torchvision.models.get_model(spec.name, weights=None, **options)
+    if tag:
+        try:
+            timm.get_pretrained_cfg(spec.name)
+        except RuntimeError as error:  # an unknown tag behind the dot
+            tags = timm.list_pretrained(f"{base}.*")[:4]
+            raise CamsbenchError(
+                f"model.name={spec.name}: {str(error).rstrip('.')}; try {', '.join(tags) or base}"
+            ) from error
 
 
-def _published_transform(spec: ModelSpec) -> dict[str, Any]:
-    if spec.source == "torchvision":
-        published = torchvision.models.get_model_weights(spec.name)
-        preset = published[spec.weights if spec.weights in published.__members__ else "DEFAULT"].transforms()
-        return {
-            "resize": preset.resize_size[0],
-            "crop": preset.crop_size[0],
-            "interpolation": preset.interpolation.value,
-            "mean": preset.mean,
-            "std": preset.std,
-        }
-    data = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(spec.name).to_dict())
-    side = data["input_size"][-1]
-    return {
-        "resize": math.floor(side / data["crop_pct"]),
-        "crop": side,
-        "interpolation": data["interpolation"],
-        "mean": data["mean"],
-        "std": data["std"],
-    }
+def _other_task(name: str) -> str:
+    """What a network of torchvision is for that is no classifier of images; empty where there is none."""
+    for task in ("segmentation", "detection", "optical_flow", "video", "quantization"):
+        if name in torchvision.models.list_models(getattr(torchvision.models, task)):
+            return {"optical_flow": "optical-flow", "quantization": "quantized"}.get(task, task)
+    return ""

@@ -14,6 +14,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.models import graph
 from camsbench.models.compiled import compile_part
 from camsbench.models.folding import fold_norms
+from camsbench.models.suitable import check_inputs, check_logits, check_model, device_of, pass_through
 from camsbench.models.weights import weight_hash
 
 
@@ -41,7 +42,7 @@ class TorchSplit:
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return device_of(self.model)
 
     @property
     def traced_head(self) -> nn.Module:
@@ -90,7 +91,7 @@ class TorchSplit:
 
 def cut(
     model: nn.Module,
-    layer: str | None,
+    layer: str | int | None,
     preprocess: Preprocess,
     *,
     name: str = "model",
@@ -102,7 +103,7 @@ def cut(
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
     Args:
-        model: a classifier [B,3,H,W] -> [B,C] in evaluation mode that torch.fx can trace.
+        model: a classifier [B,3,H,W] -> [B,C], C > 1, in float32 and evaluation mode, that torch.fx can trace.
         layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
             larger than 1×1.
         preprocess: what the network expects of a picture; its ``crop`` is the size of the test input.
@@ -111,22 +112,27 @@ def cut(
 
     Raises:
         CamsbenchError: the model is in training mode or cannot be traced, has no such layer, gives no feature map
-            [B,K,h,w] there, carries a skip connection across the cut, or its parts do not recompose.
+            [B,K,h,w] there, carries a skip connection across the cut, or its parts do not recompose; or it is no
+            classifier of colour images that gives logits (``camsbench.models.suitable``).
     """
     if model.training:
         raise CamsbenchError(f"{name} is in training mode: call model.eval() before cutting it")
     if any(parameter.is_inference() for parameter in model.parameters()):
         raise CamsbenchError(f"{name} was made in inference mode, which allows no gradient: make it outside of it")
+    check_model(model, name)
     options = options or PassOptions(fold=fold, repack=repack)
     traced = graph.trace(model, name)
+    check_inputs(traced, name)
     x = _test_input(model, preprocess.crop)
-    node = graph.last_feature_map(model, traced, x, name) if layer is None else graph.find(traced, layer, name)
+    whole = check_logits(pass_through(model, x.clone(), name), len(x), traced, model, name)  # may write into its input
+    layer = None if layer is None else str(layer)
+    node = graph.last_feature_map(model, traced, x.clone(), name) if layer is None else graph.find(traced, layer, name)
     layer = layer or graph.layer_name(node)
     features = graph.features_of(model, traced, node)
     with torch.no_grad():
-        whole, A = model(x), features(x)
+        A = features(x)
         _check_layout(A, name, layer)
-        head = graph.head_of(model, traced, node, f"{name} at layer '{layer}'")
+        head = graph.head_of(model, traced, node, name, layer)
         logits = head(A)
         quick = fold_norms(head)(fold_norms(features)(x)) if options.fold else logits
     if not torch.allclose(logits, whole, rtol=1e-4, atol=1e-5, equal_nan=True):
@@ -181,6 +187,5 @@ def _check_layout(A: object, name: str, layer: str) -> None:
 
 def _test_input(model: nn.Module, side: int) -> Tensor:
     """Two images of noise, on the model's device."""
-    weight = next(model.parameters())
     noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    return noise.to(weight.device, weight.dtype).contiguous(memory_format=torch.channels_last)
+    return noise.to(device_of(model)).contiguous(memory_format=torch.channels_last)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import timm.models
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from camsbench.errors import CamsbenchError
+from camsbench.models.checkpoint import as_built, read_checkpoint
 
 REMEDY = "give model.weights=PATH or model.weights=random"
 
@@ -32,17 +32,24 @@ class ModelSpec:
         fuse: ``mean`` averages the saliencies of several layers; None keeps a row a layer.
         top1: published accuracy in percent, where there is one.
         transform: the fields of ``Preprocess``; None takes what belongs to the published weights.
+        published: the published weights that ``transform`` and ``top1`` belong to, and that a file of one's own
+            follows in construction and preprocessing; None where ``weights`` says it.
+        options: of the constructor, such as ``num_classes`` for a file of other classes.
+        ema: whether a checkpoint that holds both gives its averaged weights (EMA) or its plain ones.
         package: for ``weights: package``, the importable ``name``, its ``distribution`` and the ``file`` in it.
     """
 
     name: str
     source: str
     weights: str
-    layer: str | Sequence[str] | None = None
+    layer: str | int | Sequence[str | int] | None = None
     fuse: str | None = None
     top1: float | None = None
     transform: Mapping[str, Any] | None = None
     package: Mapping[str, str] = field(default_factory=dict)
+    published: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    ema: bool | None = None
 
 
 def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
@@ -58,11 +65,18 @@ def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
     return _from_torchvision(spec) if spec.source == "torchvision" else _from_timm(spec)
 
 
-def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
+def check_file(path: Path, spec: ModelSpec) -> None:
+    """Refuse a file that is not there."""
     if not path.is_file():
         raise CamsbenchError(f"model.weights={spec.weights}: there is no file {path}; {REMEDY}")
+
+
+def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
+    check_file(path, spec)
     try:
-        return timm.models.load_state_dict(str(path), weights_only=True)
+        return read_checkpoint(path, spec.ema)
+    except CamsbenchError as error:
+        raise CamsbenchError(f"model.weights={spec.weights}: {error}") from error
     except Exception as error:  # unpickling raises many kinds
         raise CamsbenchError(
             f"model.weights={spec.weights}: {path} is no readable state dict ({type(error).__name__}); "
@@ -97,9 +111,14 @@ def _from_torchvision(spec: ModelSpec) -> Mapping[str, Tensor]:
         ) from error
 
 
-def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
-    if spec.weights != "pretrained":
+def check_timm_name(spec: ModelSpec) -> None:
+    """Refuse a name of weights that timm's networks do not have."""
+    if spec.weights not in {"pretrained", "random", "package"} and not is_path(spec.weights):
         raise CamsbenchError(f"model.weights={spec.weights}: a timm network has pretrained, a path, or random")
+
+
+def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
+    check_timm_name(spec)
     config = timm.get_pretrained_cfg(spec.name)
     where = config and (config.hf_hub_id or config.url)
     if not where:
@@ -126,11 +145,12 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None
         CamsbenchError: it belongs to another network.
     """
     own = model.state_dict()
+    state = as_built(state, own)
     if spec.weights == "package" and [v.shape for v in state.values()] == [v.shape for v in own.values()]:
         state = dict(zip(own, state.values(), strict=True))  # the package names the same tensors otherwise, in order
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[-1].strip().rstrip(".")
         raise CamsbenchError(
             f"model.weights={spec.weights} does not fit {spec.name} ({first}); choose the network it was saved from"
@@ -157,7 +177,9 @@ def weight_hash(model: nn.Module) -> str:
 
 def checksum(model: nn.Module) -> Tensor:
     """A sum [1] over the bits of all parameters and buffers, on their device: cheap enough to ask again and again."""
-    bits = (tensor.detach().flatten().view(torch.uint8) for tensor in (*model.parameters(), *model.buffers()))
+    bits = [tensor.detach().flatten().view(torch.uint8) for tensor in (*model.parameters(), *model.buffers())]
+    if not bits:
+        return torch.zeros(1, dtype=torch.int64)
     return torch.stack([_words(each).sum(dtype=torch.int64) for each in bits]).sum(0, keepdim=True)
 
 

@@ -48,6 +48,7 @@ def identity(job: Job) -> dict[str, Any]:
             "name": job.split.name,
             "layer": [split.layer for split in job.splits],
             "weight_hash": job.split.weight_hash,
+            **({"options": cfg["model"]["options"]} if cfg["model"].get("options") else {}),
         },
         "preprocess": vars(job.split.preprocess),
         "data": {key: value for key, value in cfg["data"].items() if key not in not_identity},

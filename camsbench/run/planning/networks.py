@@ -13,11 +13,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from camsbench.config.build import cut_networks
+from camsbench.config.build import cut_networks, model_spec
+from camsbench.config.instantiate import plain
 from camsbench.config.runtime import check_runtime
 from camsbench.core.passes import Rehearsal
 from camsbench.errors import CamsbenchError
 from camsbench.models.dry import DrySplit
+from camsbench.models.published import published
 from camsbench.models.speed import Speed, time_by_kind, time_repeats
 from camsbench.models.split import TorchSplit
 
@@ -81,7 +83,9 @@ class Networks:
         key = _key(cfg)
         if self._loaded[0] != key:
             self._loaded = ("", [], [])  # two large networks need not fit at once
-            drawn = OmegaConf.merge(cfg, {"model": {"weights": "random"}})
+            found = published(model_spec(plain(cfg.model)))  # which says the size of the images
+            named = {"published": found.name} if found.name is not None else {}
+            drawn = OmegaConf.merge(cfg, {"model": {"weights": "random", **named}})
             assert isinstance(drawn, DictConfig)
             splits = cut_networks(drawn, check_runtime(cfg.runtime))
             budget = Rehearsal()

@@ -1,0 +1,131 @@
+"""What a network must be to be measured: a classifier of colour images, in float32, that gives logits [B,C]."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import torch
+import torch.fx
+from torch import Tensor, nn
+
+from camsbench.errors import CamsbenchError
+
+SQUASHING = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "hardsigmoid", "special_softmax", "special_log_softmax"}
+SQUASHING_MODULES = (nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid, nn.Hardsigmoid)
+SHAPING = {"flatten", "squeeze", "reshape", "view", "contiguous", "clone", "getitem", "dropout", "float", "to"}
+SHAPING_MODULES = (nn.Flatten, nn.Identity, nn.Dropout, nn.Unflatten)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a network's tensors are; the processor for one that has none."""
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def check_model(model: nn.Module, name: str) -> None:
+    """Refuse networks that are not in float32, and those whose classifier was left out.
+
+    Raises:
+        CamsbenchError: it is one of them.
+    """
+    for tensor in chain(model.parameters(), model.buffers()):
+        if tensor.is_complex() or (tensor.is_floating_point() and tensor.dtype != torch.float32):
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise CamsbenchError(
+                f"{name} is in {dtype}, and images are in float32: call model.float() before cutting it"
+            )
+    if getattr(model, "num_classes", None) == 0:  # as timm says that it gives pooled features
+        raise CamsbenchError(
+            f"{name} has no classifier, only features (num_classes=0): choose a network, or published weights, with one"
+        )
+
+
+def check_inputs(graph: torch.fx.Graph, name: str) -> None:
+    """Refuse networks that need more than an image.
+
+    Raises:
+        CamsbenchError: the sentence names the second input.
+    """
+    inputs = [n for n in graph.nodes if n.op == "placeholder" and not str(n.target).startswith("*")]
+    needed = [str(n.target) for n in inputs if not n.args]
+    if len(inputs) == 0 or len(needed) > 1:
+        said = f"needs more than an image ({', '.join(needed)})" if needed else "takes no image"
+        raise CamsbenchError(f"{name} {said}: wrap it in a module whose forward takes images [B,3,H,W] alone")
+
+
+def pass_through(model: nn.Module, x: Tensor, name: str) -> object:
+    """What ``model`` gives for images ``x`` [B,3,H,W].
+
+    Raises:
+        CamsbenchError: it cannot pass them.
+    """
+    try:
+        with torch.no_grad():
+            return model(x)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever the model's own code raises on images that it is not made for
+        first = next((m for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)), None)
+        if isinstance(first, nn.Conv3d):
+            said, remedy = "takes videos", "choose a classifier of images"
+        elif first is not None and first.in_channels != x.shape[1]:
+            said = f"takes images of {first.in_channels} channel{'s' * (first.in_channels > 1)}"
+            remedy = "wrap it in a module that takes colour images [B,3,H,W]"
+        else:
+            said = f"cannot pass images {list(x.shape)} ({' '.join(str(error).split())[:160] or type(error).__name__})"
+            remedy = "set the size that it takes with model.transform.crop, or crop= in Preprocess"
+        raise CamsbenchError(f"{name} {said}: {remedy}") from error
+
+
+def check_logits(out: object, images: int, graph: torch.fx.Graph, model: nn.Module, name: str) -> Tensor:
+    """``out``, where it is logits [B,C] of several classes.
+
+    Raises:
+        CamsbenchError: it is not; the sentence says what was given instead, and the remedy.
+    """
+    if not isinstance(out, Tensor):
+        raise CamsbenchError(f"{name} returns {type(out).__name__}, not logits [B,C]: wrap it so that it does")
+    shape = list(out.shape)
+    if out.ndim == 4 and shape[2:] == [1, 1]:
+        raise CamsbenchError(f"{name} gives {shape}, not logits [B,C]: append nn.Flatten(1)")
+    if out.ndim == 4:
+        raise CamsbenchError(
+            f"{name} gives {shape}, scores for every place, not logits [B,C]: choose a classifier, or pool its output"
+        )
+    if out.ndim != 2 or shape[0] != images or not out.is_floating_point():
+        raise CamsbenchError(
+            f"{name} gives {str(out.dtype).removeprefix('torch.')} {shape} for {images} images, not logits [B,C]: wrap "
+            "it so that it does"
+        )
+    if shape[1] < 2:
+        raise CamsbenchError(
+            f"{name} gives {shape[1]} output an image, whose softmax is 1 whatever it shows: wrap it so that a binary "
+            "network gives two logits, such as [-z/2, z/2]"
+        )
+    if squashed := _squashed(out, graph, model):
+        raise CamsbenchError(
+            f"{name} ends in {squashed}, and the softmax of logits is taken here: take it off, so that it gives logits"
+        )
+    return out
+
+
+def _squashed(out: Tensor, graph: torch.fx.Graph, model: nn.Module) -> str:
+    """The softmax or sigmoid behind which ``out`` [B,C] lies, by the graph and by the numbers; empty for logits."""
+    node = next(n for n in graph.nodes if n.op == "output").args[0]
+    while isinstance(node, torch.fx.Node):
+        module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+        called = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        if isinstance(module, SQUASHING_MODULES):
+            return type(module).__name__.lower()
+        if module is None and called.rstrip("_") in SQUASHING:
+            return called
+        if not (isinstance(module, SHAPING_MODULES) or (module is None and called in SHAPING)):
+            break
+        node = node.args[0] if node.args else None
+    total = out.double().sum(1)
+    if (out >= 0).all() and torch.allclose(total, torch.ones_like(total), rtol=0, atol=1e-4):
+        return "a softmax"
+    normaliser = out.double().logsumexp(1)
+    if (out <= 0).all() and torch.allclose(normaliser, torch.zeros_like(normaliser), rtol=0, atol=1e-4):
+        return "a log-softmax"
+    return ""
