@@ -194,7 +194,7 @@ def test_rewards() -> None:
 
 
 def plain_extremal(split: TorchSplit, x: Tensor, target: int, method: ExtremalPerturbation) -> Tensor:
-    """TorchRay's procedure for one image [1,3,H,W], the mask cell by cell."""
+    """TorchRay's procedure for one image [1,3,H,W], the mask cell by cell. Equal values are sorted by place."""
     step, sigma, levels = method.step, method.sigma, method.levels
     side = x.shape[2]
     pad, taps = 1 + math.ceil(2 * sigma / step), 2 * (1 + math.ceil(sigma / step)) + 1
@@ -224,7 +224,8 @@ def plain_extremal(split: TorchSplit, x: Tensor, target: int, method: ExtremalPe
         hats = [(1 - (place - level).abs()).clamp(min=0) * pyramid[level] for level in range(levels)]
         image = torch.stack(hats).sum(0)[None]
         logit = split.logits(image.flip(3) if t % 2 == 0 else image)[0, target]
-        energy = logit - method.weight * method.growth**t * (mask.flatten().sort().values - ideal).square().mean()
+        excess = (mask.flatten().sort(stable=True).values - ideal).square().mean()
+        energy = logit - method.weight * method.growth**t * excess
         (gradient,) = torch.autograd.grad(-energy, parameters)
         velocity = gradient if velocity is None else method.momentum * (velocity - gradient) + gradient
         parameters = (parameters - method.rate * velocity).detach().clamp(0, 1)
@@ -240,6 +241,33 @@ def test_extremal_perturbation_equals_the_plain_loop(exact: TorchSplit, pictures
         expected = plain_extremal(exact, x[i : i + 1], target, method)
         assert expected.max() - expected.min() > 0.1
         torch.testing.assert_close(got[i], expected, rtol=0, atol=1e-6)
+
+
+class LastFirst(ExtremalPerturbation):
+    """Equal values of the mask sorted the other way round."""
+
+    def _excess(self, mask: Tensor) -> Tensor:
+        return super()._excess(mask.flatten(1).flip(1))
+
+
+@pytest.mark.parity
+def test_extremal_perturbation_is_torchray_s_but_for_the_order_of_ties(
+    exact: TorchSplit, pictures: Tensor, parity: Parity
+) -> None:
+    """In double precision, 40 steps agree where no values are equal at the border of the ideal area (0.1), and 20 part
+    where two are (0.25). TorchRay's own sort is unstable: it is one order or the other."""
+    x, target, network = pictures[:1].double(), 243, "tf_efficientnet_lite0, double"
+    forward = forward_of(exact, x, [target])
+    method = ExtremalPerturbation(steps=40)
+    mine, plain = method(exact, forward), plain_extremal(exact, x, target, method)[None]
+    assert mine.dtype == torch.float64
+    assert plain.max() - plain.min() > 0.3
+    torch.testing.assert_close(mine, plain, rtol=0, atol=1e-9)
+    why = "40 steps, equal values of the mask sorted by place"
+    parity.agrees("extremal_perturbation", "TorchRay's loop", network, mine, plain, 1e-9, why)
+    first, last = (kind(steps=20, area=0.25)(exact, forward) for kind in (ExtremalPerturbation, LastFirst))
+    why = "20 steps, equal values sorted the other way round: TorchRay's sort is unstable"
+    parity.parts("extremal_perturbation", "TorchRay's loop", network, first, last, why, 0.01)
 
 
 def test_extremal_perturbation_nears_its_area_and_keeps_the_class(small: TorchSplit, pictures: Tensor) -> None:

@@ -328,49 +328,82 @@ def test_rise(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 
 def test_rise_by_hand(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    """s = 2 on 2x2 pixels: cells of one pixel, no shift; two cells upsampled to three pixels are a, (a + b)/2, b."""
+    """s = 2 on 2x2 pixels: cells of one pixel, no shift; two cells upsampled to three pixels, whose centres lie at
+    −1/6, 1/2 and 7/6 of the cells', are (5a + b)/6, (a + b)/2, (a + 5b)/6: mirrored at the rim."""
     method = RISE(n=5, s=2)
     grids, shifts = method.draw(forward_of(tiny, tiny_x))
     assert shifts.sum() == 0
-    half = torch.tensor([[1.0, 0], [0.5, 0.5]])
-    masks = half @ grids[0] @ half.T
+    rows = torch.tensor([[5 / 6, 1 / 6], [0.5, 0.5]])
+    masks = rows @ grids[0] @ rows.T
     expected = sum((p(tiny_x[0] * mask) * mask for mask in masks), torch.zeros(2, 2)) / 2.5
     check(method, tiny, tiny_x, expected)
 
 
-def test_rise_equals_the_plain_loop(middle: TorchSplit, small: Tensor) -> None:
-    """Each mask made by interpolating and cropping, on an image that is not square."""
+def rise_masks(grids: Tensor, shifts: Tensor, height: int, width: int) -> Tensor:
+    """Masks [n,H,W] of grids [n,s,s] and shifts [n,2] as RISE's authors make them: resized by scikit-image, cropped."""
+    s = grids.shape[1]
+    whole = [(s + 1) * math.ceil(side / s) for side in (height, width)]
+    large = (resize(grid, whole, order=1, mode="reflect", anti_aliasing=False) for grid in grids.numpy())
+    cropped = [m[a : a + height, b : b + width] for m, (a, b) in zip(large, shifts.tolist(), strict=True)]
+    return torch.from_numpy(np.stack(cropped))
+
+
+def test_rise_equals_the_authors_loop(middle: TorchSplit, small: Tensor) -> None:
+    """Each mask made by itself, on an image that is not square."""
     method, x = RISE(n=24, s=7), small[:2, :, :, :80]
     forward = forward_to(middle, x)
-    grids, shifts = method.draw(forward)
-    cell = (14, 12)  # ⌈96/7⌉, ⌈80/7⌉
+    grids, shifts = method.draw(forward)  # cells of ⌈96/7⌉ = 14 times ⌈80/7⌉ = 12 pixels
     assert shifts.amin() >= 0
     assert shifts[..., 0].amax() in (12, 13)
     assert shifts[..., 1].amax() in (10, 11)
-    large = F.interpolate(grids.flatten(0, 1)[:, None], (8 * cell[0], 8 * cell[1]), mode="bilinear")
-    masks = torch.stack(
-        [m[:, a : a + 96, b : b + 80] for m, (a, b) in zip(large, shifts.flatten(0, 1).tolist(), strict=True)]
-    )
+    masks = torch.stack([rise_masks(*drawn, 96, 80) for drawn in zip(grids, shifts, strict=True)])  # [2,24,96,80]
     with torch.no_grad():
-        logits = middle.logits((masks.unflatten(0, (2, 24)) * x[:, None]).flatten(0, 1))
+        logits = middle.logits((masks[:, :, None] * x[:, None]).flatten(0, 1))
     score = logits.softmax(1).unflatten(0, (2, 24))[[0, 1], :, TARGET[:2]]
-    expected = (score[:, :, None, None] * masks.view(2, 24, 96, 80)).sum(1) / (24 * 0.5)
+    expected = (score[:, :, None, None] * masks).sum(1) / (24 * 0.5)
     torch.testing.assert_close(method(middle, forward), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_rise_masks_are_the_authors_except_at_the_grid_s_rim(tiny: TorchSplit) -> None:
-    """scikit-image reflects where F.interpolate clamps: the same masks but for the outer half cell."""
-    method, side = RISE(n=2), 224
-    grids, _ = method.draw(forward_of(tiny, torch.zeros(1, 3, side, side)))
-    weights = interpolation(side, 7, grids)  # [32,224,7]
-    for shift, clear in ((31, slice(0, 160)), (20, slice(0, 180))):  # 256/7/2 = 18.3 pixels are the outer half cell
-        theirs = np.stack(
-            [resize(g, (256, 256), order=1, mode="reflect", anti_aliasing=False) for g in grids[0].numpy()]
-        )
-        cropped = torch.from_numpy(theirs[:, shift : shift + side, shift : shift + side]).float()
-        mine = weights[shift] @ grids[0] @ weights[shift].T
-        torch.testing.assert_close(mine[:, clear, clear], cropped[:, clear, clear], rtol=0, atol=1e-5)
-        assert (mine - cropped).abs().amax() > 0.1
+@pytest.mark.parametrize(("side", "s"), [(224, 7), (224, 8), (80, 7), (13, 5), (9, 2), (10, 1)])
+def test_rise_masks_are_the_authors(side: int, s: int) -> None:
+    """Every pixel of every shift, the grid's outer half cell too, which scikit-image mirrors."""
+    grids = (torch.rand(3, s, s, generator=torch.Generator().manual_seed(side)) < 0.5).float()
+    weights = interpolation(side, s, grids)  # [c,side,s]
+    for down, rows in enumerate(weights):
+        right = len(weights) - 1 - down
+        theirs = rise_masks(grids, torch.tensor([[down, right]] * 3), side, side)
+        torch.testing.assert_close(rows @ grids @ weights[right].T, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parity
+def test_rise_equals_the_authors_code(full_lite0: TorchSplit, full_images: Tensor, parity: Parity) -> None:
+    """The scores of all masks at once, times the masks, over n and p1, as eclique/RISE's ``forward``."""
+    x, n, p1 = full_images[:1], 200, 0.5
+    forward = forward_to(full_lite0, x)
+    method = RISE(n=n, s=7, p1=p1)
+    grids, shifts = method.draw(forward)
+    masks = rise_masks(grids[0], shifts[0], *x.shape[2:])
+    with torch.no_grad():
+        scores = torch.cat([full_lite0.logits(part[:, None] * x).softmax(1) for part in masks.split(50)])
+    theirs = (scores.T[TARGET[:1]] @ masks.flatten(1)).view(1, *x.shape[2:]) / n / p1
+    mine = method(full_lite0, forward)
+    parity.agrees("rise", "RISE (authors' code)", full_lite0.name, mine, theirs, why="on its grids and shifts, n=200")
+
+
+@pytest.mark.parity
+def test_rise_parts_from_torchray_s_masks(parity: Parity) -> None:
+    """TorchRay's masks: cells of ⌈(H + ⌈H/s⌉)/s⌉ whole pixels, of which it shows the first H + ⌈H/s⌉."""
+    side, s = 224, 7
+    cell = math.ceil(side / s)
+    scale = math.ceil((side + cell) / s)
+    grids = (torch.rand(4, s, s, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    padded = F.pad(grids[:, None], (1, 1, 1, 1), mode="reflect")
+    large = F.interpolate(padded, (scale * (s + 2),) * 2, mode="bilinear", align_corners=False)[:, 0]
+    weights = interpolation(side, s, grids)
+    mine = weights[-1] @ grids @ weights[-1].T
+    first = scale + cell - 1
+    theirs = large[:, first : first + side, first : first + side]
+    parity.parts("rise", "TorchRay's masks", "224 pixels", mine, theirs, "cells of 37 whole pixels, not of 256/7", 0.01)
 
 
 def test_rise_finds_what_a_constant_score_hides(middle: TorchSplit, small: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,16 @@ import torch
 from torch import Tensor
 
 from camsbench import CamsbenchError
+from camsbench.core.explained import explain, measure
 from camsbench.core.passes import MicroBatch, in_micro_batches
+from camsbench.core.saliency import SaliencyRule
 from camsbench.core.scoring import forward, head_gradient, score_features, score_inputs
-from camsbench.models.split import TorchSplit
+from camsbench.methods.rise import RISE
+from camsbench.metrics.adcc import Coherency
+from camsbench.metrics.curves import Insertion
+from camsbench.metrics.drop import Drop
+from camsbench.metrics.infidelity import Infidelity
+from camsbench.models.split import TorchSplit, cut
 
 
 def sized(split: TorchSplit, size: int) -> TorchSplit:
@@ -40,6 +48,24 @@ def test_scores_of_features_equal_the_plain_loop(vgg16: TorchSplit, images: Tens
         with torch.no_grad():
             plain = vgg16.head(base.A * n).gather(1, base.target[:, None]).squeeze(1)
         torch.testing.assert_close(got[:, n], plain, rtol=1e-4, atol=1e-5)
+
+
+def test_scores_keep_the_precision_of_the_network(lite0: TorchSplit, images: Tensor) -> None:
+    """Double stays double, all the way to a protocol's columns; rows that were never scored are 0 in it, too."""
+    exact = cut(copy.deepcopy(lite0.model).double(), "bn2", lite0.preprocess, micro_batch=MicroBatch(3))
+    x = images[:2].double()
+    base = forward(exact, x, None, (0, 0))
+    keep = torch.tensor([[True, False, True], [False, True, True]])
+    got = score_inputs(exact, lambda i, n: x[i] / (1 + n[:, None, None, None]), 3, base.target, keep)
+    assert got.dtype == torch.float64
+    for i, n in keep.nonzero().tolist():
+        with torch.no_grad():
+            plain = exact.model(x[i : i + 1] / (1 + n)).softmax(1)[0, base.target[i]]
+        assert float(got[i, n]) == pytest.approx(float(plain), rel=1e-12)
+    explained = explain(exact, RISE(n=4), SaliencyRule(), base)
+    assert explained.saliency.dtype == torch.float64
+    columns, _ = measure([Drop(), Insertion(steps=4), Coherency(resolution="map"), Infidelity(n=3)], explained)
+    assert all(values.isfinite().all() for values in columns.values())
 
 
 def test_no_copy_that_is_left_out_is_passed(tiny: TorchSplit, tiny_x: Tensor) -> None:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.core.heads import LinearHead, linear_head
-from camsbench.core.passes import in_micro_batches
+from camsbench.core.passes import at_least_single, in_micro_batches
 from camsbench.core.types import Forward, Split
 
 
@@ -113,6 +113,6 @@ def _first_layer(head: LinearHead, cells: Tensor, share: Tensor) -> Tensor:
 def _target_scores(head: LinearHead, first: Tensor, target: Tensor, probability: bool) -> Tensor:
     """The target's score [m,N] of the first layer's outputs [m,N,O]."""
     rest: Callable[[Tensor], Tensor] | None = head.rest
-    logits = (first if rest is None else rest(first.flatten(0, 1)).view(*first.shape[:2], -1)).float()
+    logits = at_least_single(first if rest is None else rest(first.flatten(0, 1)).view(*first.shape[:2], -1))
     scores = logits.softmax(2) if probability else logits  # a sixth of logsumexp's time on a processor
     return scores.gather(2, target[:, None, None].expand(-1, first.shape[1], 1)).squeeze(2)

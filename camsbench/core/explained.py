@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camsbench.core import scoring
 from camsbench.core.columns import Column
+from camsbench.core.passes import at_least_single
 from camsbench.core.saliency import SaliencyRule, normalise, size_of
 from camsbench.core.types import Explainer, Forward, Split
 
@@ -96,7 +97,7 @@ class Explained:
 
     def saliency_at(self, resolution: str) -> Tensor:
         """The saliency [B,1,H,W] at the ``image``'s size, or the min-maxed raw ``map`` [B,1,h',w']."""
-        return self.saliency if resolution == "image" else normalise(self.raw[:, None].float())[0]
+        return self.saliency if resolution == "image" else normalise(at_least_single(self.raw[:, None]))[0]
 
     def masked_saliency_at(self, resolution: str, space: str) -> Tensor:
         """As ``saliency_at``, for the images under the soft mask."""
@@ -105,7 +106,7 @@ class Explained:
         raw = self._masked_raw[space]
         if resolution == "image":
             return self.rule(raw, size_of(self.forward.x))[0]
-        return normalise(raw[:, None].float())[0]
+        return normalise(at_least_single(raw[:, None]))[0]
 
 
 class Metric(Protocol):

@@ -173,6 +173,11 @@ def in_micro_batches(budget: MicroBatch, count: int, work: Callable[[slice], Ten
     return budget.run(count, work)
 
 
+def at_least_single(x: Tensor) -> Tensor:
+    """``x`` in single precision where its own is lower: a softmax of half-precision logits loses what it compares."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def _out_of_memory(error: RuntimeError) -> bool:
     said = str(error)  # the host's allocator, cuBLAS and cuDNN raise plain RuntimeErrors
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in said or "ALLOC_FAILED" in said

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.core.passes import at_least_single
 from camsbench.errors import check_choices
 
 ORDERS = ("upsample_then_normalise", "normalise_then_upsample")
@@ -61,7 +62,7 @@ class SaliencyRule:
 
     def __call__(self, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Saliency [B,1,H,W] of raw maps [B,h,w], and which of them are degenerate [B]."""
-        maps = raw[:, None].float()
+        maps = at_least_single(raw[:, None])
         unit, flat = normalise(maps)
         if self.order == "normalise_then_upsample":
             return upsample(unit, size, self.interpolation), flat.squeeze(1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from camsbench.core.closed_forms import class_weight
-from camsbench.core.passes import in_micro_batches
+from camsbench.core.passes import at_least_single, in_micro_batches
 from camsbench.core.types import Forward, Split
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
@@ -76,13 +76,15 @@ def _score(
     image, copy = index // copies, index % copies
 
     def work(chunk: slice) -> Tensor:
-        logits = network(perturb(image[chunk], copy[chunk])).float()
+        logits = at_least_single(network(perturb(image[chunk], copy[chunk])))
         values = logits.softmax(1) if probability else logits
         return values.gather(1, target[image[chunk], None]).squeeze(1)
 
-    scores = torch.zeros(len(target) * copies, device=target.device)
-    if len(index):
-        scores[index] = in_micro_batches(split.micro_batch, len(index), work)
+    if not len(index):
+        return torch.zeros(len(target), copies, device=target.device)
+    scored = in_micro_batches(split.micro_batch, len(index), work)  # of the network's own precision, single at least
+    scores = scored.new_zeros(len(target) * copies)
+    scores[index] = scored
     scores = scores.view(len(target), copies)
     return scores if keep is None else torch.where(keep, scores, 0)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camsbench.core.passes import in_micro_batches
+from camsbench.core.passes import at_least_single, in_micro_batches
 from camsbench.core.saliency import normalise, size_of, upsample
 from camsbench.core.scoring import score_inputs
 from camsbench.core.types import Forward, Split
@@ -31,7 +31,7 @@ def alike(maps: Tensor, mask: str = MASKS[0]) -> Tensor:
     """
     images, count = maps.shape[:2]
     place = torch.arange(images * count, device=maps.device)
-    unit = (maps if mask == "as_is" else normalise(maps)[0]).flatten(2).float()
+    unit = at_least_single(maps if mask == "as_is" else normalise(maps)[0]).flatten(2)
     image = torch.arange(images, device=maps.device)[:, None, None].expand(-1, count, 1)
     _, kind = torch.cat([image, unit], 2).flatten(0, 1).unique(dim=0, return_inverse=True)
     first = torch.full_like(place, len(place)).scatter_reduce_(0, kind, place, "amin")

@@ -1,4 +1,4 @@
-"""Grad-CAM as Poppi et al.'s first harness has it."""
+"""The gradient CAMs as Poppi et al.'s first harness has them (seppia978/Metrics-Evaluator, its own torchcam copy)."""
 
 from __future__ import annotations
 

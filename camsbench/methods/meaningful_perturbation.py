@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from camsbench.core.passes import at_least_single
 from camsbench.core.saliency import upsample
 from camsbench.core.types import About, Forward, Split
 from camsbench.methods._blur import gaussian_blur
@@ -105,7 +106,7 @@ class MeaningfulPerturbation:
             def loss(cells: Tensor, chunk: slice, move: Tensor = moves[:, step]) -> Tensor:
                 part = gaussian_blur(upsample(cells, (x.shape[2], x.shape[3])), self.smooth)  # [m,1,H,W]
                 image, blurred = (shifted(source[chunk], move[chunk]) for source in (x, reference))
-                logits = split.logits(image + part * (blurred - image)).float()
+                logits = at_least_single(split.logits(image + part * (blurred - image)))
                 score = logits.softmax(1).gather(1, target[chunk, None]).squeeze(1)
                 return self.l1 * cells.abs().sum((1, 2, 3)) + self.tv * total_variation(cells, self.beta) + score
 

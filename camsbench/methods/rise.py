@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from camsbench.core.noise import drawn
@@ -16,10 +15,18 @@ from camsbench.core.types import About, Forward, Split
 
 
 def interpolation(length: int, s: int, like: Tensor) -> Tensor:
-    """Weights [c,length,s] that upsample ``s`` values to s+1 cells of c = ⌈length/s⌉ pixels and crop at a shift < c."""
+    """Weights [c,length,s] that upsample ``s`` values to s+1 cells of c = ⌈length/s⌉ pixels and crop at a shift < c.
+
+    As scikit-image's ``resize(order=1, mode="reflect", anti_aliasing=False)``: pixel centres are aligned, and beyond
+    the outer values' centres the values are mirrored about these (c b a | a b c without repeating the a).
+    """
     cell = -(-length // s)
-    whole = F.interpolate(torch.eye(s, device=like.device, dtype=like.dtype)[None], (s + 1) * cell, mode="linear")[0]
-    return whole.unfold(1, length, 1)[:, :cell].permute(1, 2, 0)
+    pixel = torch.arange((s + 1) * cell, device=like.device, dtype=torch.float64)
+    place = ((pixel + 0.5) * s / ((s + 1) * cell) - 0.5).abs()  # in values; mirrored about the first one's centre
+    place = (s - 1 - (s - 1 - place).abs()).clamp(min=0)  # and about the last one's
+    value = torch.arange(s, device=like.device, dtype=torch.float64)
+    whole = (1 - (place[:, None] - value).abs()).clamp(min=0).to(like.dtype)  # [(s+1)c,s]
+    return whole.unfold(0, length, 1)[:cell].mT  # [c,length,s]
 
 
 @dataclass(frozen=True)
@@ -27,10 +34,11 @@ class RISE:
     """RISE (Petsiuk et al. 2018, Eq. 6): 1/(n·p1) Σ_i p_c(x ⊙ m_i) m_i over ``n`` random masks.
 
     A mask is an s×s grid of ones with probability p1, upsampled bilinearly to (s+1)×(s+1) cells of ⌈H/s⌉×⌈W/s⌉ pixels
-    and cropped at a random shift below one cell. At the grid's outer half cell the authors' code reflects
-    (scikit-image) where this clamps, as F.interpolate does; TorchRay also reflects, and scores a sigmoid. The masks are
-    the image's own, drawn from its seed, where the authors' code shares one set. Where every mask scores alike the map
-    is their mean, which is constant only as n grows. n passes an image.
+    and cropped at a random shift below one cell. At the grid's outer half cell the grid is mirrored, as in the authors'
+    code (eclique/RISE, which calls scikit-image): for the same grids and shifts the masks are equal to theirs. TorchRay
+    mirrors too, at cells of whole pixels. The masks are the image's own, drawn from its seed, where the authors' code
+    shares one set. Where every mask scores alike the map is their mean, which is constant only as n grows. n passes an
+    image.
 
     Bilinear upsampling is linear and separable, so a mask is rows·grid·columnsᵀ, made inside the micro-batch, and the
     grids are summed for each shift before they are upsampled: no mask is kept or made twice.

@@ -79,11 +79,12 @@ class Infidelity:
         """ΣIΦ and f(x) − f(x − I), each [B,n]."""
         forward, saliency = explained.forward, explained.saliency
         change = self.change(forward)
-        predicted = torch.zeros(len(saliency), self.n, device=saliency.device)
+        predicted = forward.x.new_zeros(len(saliency), self.n)
 
         def perturb(image: Tensor, copy: Tensor) -> Tensor:
             changed, I = change(image, copy)  # noqa: E741 - the paper's letter
-            predicted[image, copy] = (I * saliency[image]).sum((1, 2, 3))  # set, not added: a retry sets it again
+            sums = (I * saliency[image]).sum((1, 2, 3))
+            predicted[image, copy] = sums.to(predicted.dtype)  # set, not added: a retry sets it again
             return changed
 
         scores = score_inputs(explained.split, perturb, self.n, forward.target, probability=self.probability)
