@@ -202,7 +202,7 @@ def _explained(
     rule = _rule(protocol)
     seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
-        images = _outside_inference(x).detach().to(split.device, torch.float32)
+        images = _outside_inference(x).detach().to(split.device, getattr(split, "dtype", torch.float32))
         forward = scoring.forward(split, images, _targets(target, images, split.num_classes), seeds)
         return explaining.explain(split, explainer, rule, replace(forward, boxes=known))
 

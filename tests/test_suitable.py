@@ -72,7 +72,6 @@ def temperature(logits: Tensor) -> Tensor:
         (network(channels=4), r"takes images of 4 channels: wrap it"),
         (network().half(), r"is in float16, .*call model\.float\(\)"),
         (network().bfloat16(), r"is in bfloat16, .*call model\.float\(\)"),
-        (network().double(), r"is in float64, .*call model\.float\(\)"),
         (Ends(lambda out: out[:, 0]), r"gives float32 \[2\] for 2 images, not logits"),
         (Ends(lambda out: out[:, :, None, None]), r"gives \[2, 4, 1, 1\], not logits .*nn\.Flatten\(1\)"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), r"gives \[2, 4, 14, 14\], scores for every place"),

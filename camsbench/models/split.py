@@ -14,7 +14,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.models import graph
 from camsbench.models.compiled import compile_part
 from camsbench.models.folding import fold_norms
-from camsbench.models.suitable import check_inputs, check_logits, check_model, device_of, pass_through
+from camsbench.models.suitable import check_inputs, check_logits, check_model, device_of, dtype_of, pass_through
 from camsbench.models.weights import weight_hash
 
 
@@ -43,6 +43,11 @@ class TorchSplit:
     @property
     def device(self) -> torch.device:
         return device_of(self.model)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the network's numbers: float32, or float64."""
+        return dtype_of(self.model)
 
     @property
     def traced_head(self) -> nn.Module:
@@ -188,4 +193,4 @@ def _check_layout(A: object, name: str, layer: str) -> None:
 def _test_input(model: nn.Module, side: int) -> Tensor:
     """Two images of noise, on the model's device."""
     noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    return noise.to(device_of(model)).contiguous(memory_format=torch.channels_last)
+    return noise.to(device_of(model), dtype_of(model)).contiguous(memory_format=torch.channels_last)

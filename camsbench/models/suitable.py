@@ -1,4 +1,4 @@
-"""What a network must be to be measured: a classifier of colour images, in float32, that gives logits [B,C]."""
+"""What a network must be to be measured: a classifier of colour images, in float32 or float64, with logits [B,C]."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def check_model(model: nn.Module, name: str) -> None:
-    """Refuse networks that are not in float32, and those whose classifier was left out.
+    """Refuse networks that are neither in float32 nor in float64, and those whose classifier was left out.
 
     Raises:
         CamsbenchError: it is one of them.
     """
-    for tensor in chain(model.parameters(), model.buffers()):
-        if tensor.is_complex() or (tensor.is_floating_point() and tensor.dtype != torch.float32):
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            raise CamsbenchError(
-                f"{name} is in {dtype}, and images are in float32: call model.float() before cutting it"
-            )
+    dtypes = {parameter.dtype for parameter in model.parameters()} or {torch.float32}
+    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
+        said = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
+        raise CamsbenchError(f"{name} is in {said}, and images are in float32: call model.float() before cutting it")
     if getattr(model, "num_classes", None) == 0:  # as timm says that it gives pooled features
         raise CamsbenchError(
             f"{name} has no classifier, only features (num_classes=0): choose a network, or published weights, with one"
         )
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The precision of a network's numbers, and so of its images."""
+    return next((parameter.dtype for parameter in model.parameters()), torch.float32)
 
 
 def check_inputs(graph: torch.fx.Graph, name: str) -> None:
