@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 import camsbench
-from camsbench import CamsbenchError, api
+from camsbench import CamsbenchError, api, cut
 from camsbench.core.types import Forward, Split
 from camsbench.metrics.curves import Insertion
 from camsbench.models.split import TorchSplit
@@ -77,6 +78,16 @@ def test_images_that_are_no_numbers_are_refused(lite0: TorchSplit, images: Tenso
     for call in (camsbench.explain, camsbench.evaluate):
         with pytest.raises(CamsbenchError, match="x holds NaN or infinity in 1 of 3 images, first in 1"):
             call("gradcam", lite0, bad)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "scorecam", "reciprocam", "deeplift", "lrp"])
+def test_a_network_in_double_precision(method: str, lite0: TorchSplit, images: Tensor) -> None:
+    double = cut(copy.deepcopy(lite0.model).double(), "bn2", lite0.preprocess)
+    exact = camsbench.explain(method, double, images[:2])  # images are float32: they follow
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(camsbench.explain(method, lite0, images[:2]).double(), exact, rtol=0, atol=1e-3)
+    scores = camsbench.evaluate(method, double, images[:2], metrics=["drop", "insertion"])
+    assert scores[["drop", "insertion"]].notna().all(axis=None)
 
 
 def test_images_of_numpy_and_classes_by_name(lite0: TorchSplit, images: Tensor) -> None:
