@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from torchvision.models import get_model
 from torchvision.models._api import Weights
 
@@ -19,6 +21,7 @@ from camsbench.config.build import model_spec
 from camsbench.config.compose import compose_config
 from camsbench.config.instantiate import plain
 from camsbench.config.paths import CONF
+from camsbench.core.preprocess import Preprocess
 from camsbench.models import published as publishing
 from camsbench.models.checkpoint import read_checkpoint
 from camsbench.models.load import build_network
@@ -129,12 +132,8 @@ def test_preprocessing_and_accuracy_of_a_yaml_are_of_its_own_weights_alone() -> 
 
 def test_options_of_the_constructor(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.pth", "squeezenet1_1", num_classes=10)
-    split = camsbench.config.build.load_splits(
-        {"name": "squeezenet1_1", "source": "torchvision", "weights": path, "options": {"num_classes": 10}},
-        {"resize": 96, "crop": 96},
-        camsbench.core.passes.PassOptions(),
-        device=torch.device("cpu"),
-    )[0]
+    load = partial(camsbench.load_model, "torchvision/squeezenet1_1", path, device="cpu")
+    split = load(options={"num_classes": 10}, published="IMAGENET1K_V1")
     assert split.num_classes == 10
     for source, name in (("torchvision", "squeezenet1_1"), ("timm", "resnet18")):
         with pytest.raises(CamsbenchError, match=rf"model\.options: {name} cannot be built with .*colour"):
@@ -202,3 +201,11 @@ def test_a_large_file_is_read_once_for_its_hash(tmp_path: Path) -> None:
     before = publishing._sha256.cache_info().hits
     publishing.recognise(tmp_path / "w.pth", "resnet50")
     assert publishing._sha256.cache_info().hits == before + 1
+
+
+def test_a_picture_smaller_than_the_crop_carries_its_boxes_into_the_padding() -> None:
+    preprocess = Preprocess(resize=[5, 6], crop=8, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
+    pixels = preprocess.pixels(Image.new("RGB", (6, 5), "white"))
+    ((x0, y0, x1, y1),) = preprocess.boxes([(0, 0, 6, 5)], 6, 5)
+    assert pixels[:, int(y0) : int(y1), int(x0) : int(x1)].min() == 255
+    assert pixels.sum() == 3 * 255 * 30 == pixels[:, int(y0) : int(y1), int(x0) : int(x1)].sum()

@@ -89,7 +89,6 @@ def _names(spec: ModelSpec) -> list[str]:
 
 
 def _of_torchvision(spec: ModelSpec) -> Published:
-    members = torchvision.models.get_model_weights(spec.name).__members__
     if spec.weights == "random":
         found = _of_member(_member(spec, "published", spec.published or "DEFAULT"), spec)
         return Published(None, found.transform, found.options if spec.published else {})
@@ -98,7 +97,11 @@ def _of_torchvision(spec: ModelSpec) -> Published:
     name = recognise(Path(spec.weights).expanduser(), spec.name) or spec.published
     if name is not None:
         return _of_member(_member(spec, "published", name), spec)
-    candidates = [_of_member(member, spec) for member in members.values() if member.meta["categories"]]
+    candidates = [
+        _of_member(member, spec)
+        for member in torchvision.models.get_model_weights(spec.name)
+        if member.meta["categories"]
+    ]
     return Published(None, *_shared(candidates, spec))
 
 
