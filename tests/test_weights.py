@@ -22,7 +22,7 @@ from camsbench.config.compose import compose_config
 from camsbench.config.instantiate import plain
 from camsbench.config.paths import CONF
 from camsbench.core.preprocess import Preprocess
-from camsbench.models import published as publishing
+from camsbench.models import recognised
 from camsbench.models.checkpoint import read_checkpoint
 from camsbench.models.load import build_network
 from camsbench.models.published import published
@@ -105,6 +105,9 @@ def test_a_file_for_timm_follows_a_tag(tmp_path: Path) -> None:
     with pytest.raises(CamsbenchError, match=r"say with model\.published= which it follows, one of a1_in1k"):
         published(spec)
     assert published(replace(spec, published="a1_in1k")).transform["resize"] == 235
+    tiny = ModelSpec("tiny_vit_5m_224", "timm", "random")  # whose tags differ in classes
+    classes = [build_network(replace(tiny, published=tag))[0].num_classes for tag in (None, "in1k")]
+    assert classes == [21841, 1000]
     assert published(replace(spec, name="resnet50.tv_in1k")).transform["resize"] == 256
     with pytest.raises(CamsbenchError, match=r"model\.published=foo: resnet50 has a1_in1k"):
         published(replace(spec, published="foo"))
@@ -197,10 +200,10 @@ def test_pictures_that_timm_prepares_otherwise_are_refused_by_name() -> None:
 
 def test_a_large_file_is_read_once_for_its_hash(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"1")
-    publishing.recognise(tmp_path / "w.pth", "resnet50")
-    before = publishing._sha256.cache_info().hits
-    publishing.recognise(tmp_path / "w.pth", "resnet50")
-    assert publishing._sha256.cache_info().hits == before + 1
+    recognised.recognise(tmp_path / "w.pth", "resnet50")
+    before = recognised._sha256.cache_info().hits
+    recognised.recognise(tmp_path / "w.pth", "resnet50")
+    assert recognised._sha256.cache_info().hits == before + 1
 
 
 def test_a_picture_smaller_than_the_crop_carries_its_boxes_into_the_padding() -> None:
