@@ -26,7 +26,7 @@ from camsbench.models import recognised
 from camsbench.models.checkpoint import read_checkpoint
 from camsbench.models.load import build_network
 from camsbench.models.published import published
-from camsbench.models.weights import ModelSpec
+from camsbench.models.weights import ModelSpec, state_dict
 
 
 def saved(path: Path, name: str, **options: object) -> str:
@@ -114,6 +114,20 @@ def test_a_file_for_timm_follows_a_tag(tmp_path: Path) -> None:
     with pytest.raises(CamsbenchError, match=r"bn_eps=0\.001.*model\.published=rmsp_in1k"):
         published(replace(spec, name="fbnetc_100"))
     assert published(replace(spec, name="fbnetc_100.rmsp_in1k")).options == {"bn_eps": 1e-3}
+
+
+def test_timm_s_weights_are_those_of_the_tag_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def create(name: str, pretrained: bool) -> torch.nn.Module:
+        made.append(name)
+        return torch.nn.Linear(1, 1)
+
+    monkeypatch.setattr("timm.create_model", create)
+    state_dict(ModelSpec("resnet18", "timm", "pretrained", published="a2_in1k"))
+    state_dict(ModelSpec("resnet18.a3_in1k", "timm", "pretrained"))
+    state_dict(ModelSpec("resnet18", "timm", "pretrained"))
+    assert made == ["resnet18.a2_in1k", "resnet18.a3_in1k", "resnet18"]
 
 
 def test_preprocessing_and_accuracy_of_a_yaml_are_of_its_own_weights_alone() -> None:

@@ -15,9 +15,9 @@ from torch import nn
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
-from camsbench.models.published import Published, published, tagged
+from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
-from camsbench.models.weights import ModelSpec, fill, state_dict
+from camsbench.models.weights import ModelSpec, fill, state_dict, tagged
 
 
 def load_network(

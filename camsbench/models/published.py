@@ -14,7 +14,7 @@ import torchvision
 
 from camsbench.errors import CamsbenchError
 from camsbench.models.recognised import recognise
-from camsbench.models.weights import ModelSpec, check_file, check_timm_name, is_path
+from camsbench.models.weights import ModelSpec, check_file, check_timm_name, is_path, tagged
 
 # What the libraries' builders set where they load published weights, and what no tensor of a file shows.
 UNSEEN: dict[tuple[str, str], Mapping[str, Any]] = {
@@ -153,15 +153,9 @@ def _of_timm(spec: ModelSpec) -> Published:
         return Published(
             None, *_shared([Published(each, _own_or_config(spec, f"{base}.{each}")) for each in known], spec)
         )
-    config = timm.get_pretrained_cfg(spec.name)
+    config = timm.get_pretrained_cfg(name)
     tag = tag or (config.tag if config is not None else "") or ""
     return Published(tag or None, _own_or_config(spec, f"{base}.{tag}" if tag else base), _unseen(spec))
-
-
-def tagged(spec: ModelSpec) -> str:
-    """The network's name in timm, with the tag that its name or ``model.published`` has; tags may differ in classes."""
-    unsaid = "." not in spec.name and spec.published not in {None, "package"}
-    return f"{spec.name}.{spec.published}" if unsaid else spec.name
 
 
 def _own_or_config(spec: ModelSpec, name: str) -> dict[str, Any]:
