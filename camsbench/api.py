@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +47,9 @@ class LoadOptions(TypedDict, total=False):
     precision: str
     compile: bool
     cache: str | Path | None
+    published: str | None
+    options: Mapping[str, Any] | None
+    ema: bool | None
 
 
 @overload
@@ -71,6 +74,9 @@ def load_model(
     compile: bool = False,
     backend: str = "torch",
     cache: str | Path | None = None,
+    published: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    ema: bool | None = None,
 ) -> TorchSplit | ExportedSplit:
     """A network cut at its target layer. Its arithmetic is fp32, where ``precision`` does not say otherwise.
 
@@ -87,6 +93,8 @@ def load_model(
         compile: pass perturbed copies through ``torch.compile``, as CUDA graphs on CUDA.
         backend: ``torch``; or ``onnxruntime`` or ``openvino``, on the processor and for methods without gradients.
         cache: where exported networks are kept; None takes the user's cache folder.
+        published, options, ema: as ``model.published``, ``model.options`` and ``model.ema``, of weights from a
+            path: which published ones they follow, what the constructor needs, whether the averaged ones are meant.
 
     Raises:
         CamsbenchError: no such network, weights, layer or backend, or a network that cannot be exported.
@@ -96,13 +104,14 @@ def load_model(
     spec: dict[str, Any] = dict(OmegaConf.to_container(_compose(*overrides).model))  # type: ignore[arg-type]
     if spec["name"] == "???":
         raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
-    chosen = {key: value for key, value in (("weights", weights), ("layer", layer)) if value is not None}
+    given = {"weights": weights, "layer": layer, "published": published, "options": options, "ema": ema}
+    chosen = {key: value for key, value in given.items() if value is not None}
     place = backends.choose_place(backend, device)
     dtype, compiles = copies_dtype(precision, backend, place), check_compile(compile, backend, place)
-    options = PassOptions(fold=fold, repack=repack, copies_dtype=dtype, compile=compiles)
+    passes = PassOptions(fold=fold, repack=repack, copies_dtype=dtype, compile=compiles)
     set_precision(precision)
     with torch.inference_mode(mode=False):
-        cuts = load_splits({**spec, **chosen}, {}, options, device=place, seed=seed, micro_batch=micro_batch)[:1]
+        cuts = load_splits({**spec, **chosen}, {}, passes, device=place, seed=seed, micro_batch=micro_batch)[:1]
         return backends.move_to(backend, cuts, Path(cache).expanduser() if cache else None)[0]
 
 

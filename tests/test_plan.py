@@ -12,13 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 import camsbench
+from camsbench.config.build import model_spec
 from camsbench.config.compose import add_controls, compose_config
-from camsbench.config.instantiate import make_methods, make_metrics, make_rule
+from camsbench.config.instantiate import make_methods, make_metrics, make_rule, plain
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.passes import Passes, Rehearsal, in_micro_batches
 from camsbench.errors import CamsbenchError
 from camsbench.models.dry import DrySplit
+from camsbench.models.published import published
 from camsbench.models.speed import Speed
 from camsbench.models.split import TorchSplit
 from camsbench.plan import main, parse_rates
@@ -245,3 +247,17 @@ def test_controls_join_any_methods_once() -> None:
     assert set(make_methods(both)) == {"gradcam", "randomcam", "fakecam"}
     assert OmegaConf.is_struct(both)
     assert both.metric.insertion.steps == both.protocol.insertion.steps
+
+
+def test_the_plan_is_of_the_images_that_the_weights_expect(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[DictConfig] = []
+
+    def cut(cfg: DictConfig, runtime: object) -> list[TorchSplit]:
+        seen.append(cfg)
+        return []
+
+    monkeypatch.setattr("camsbench.run.planning.networks.cut_networks", cut)
+    chosen = ["model=torchvision", "model.name=regnet_y_16gf", "model.weights=IMAGENET1K_SWAG_E2E_V1"]
+    Networks()._splits(compose_config(chosen))
+    spec = model_spec(plain(seen[0].model))
+    assert (spec.weights, published(spec).transform["crop"]) == ("random", 384)

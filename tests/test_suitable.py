@@ -191,3 +191,22 @@ def test_scores_of_a_network_without_tensors() -> None:
     assert checksum(NoParameters()).shape == (1,)
     split = cut(Tiny().eval(), None, PREPROCESS)
     assert forward(split, torch.randn(1, 3, 16, 16), None, (0,)).target.shape == (1,)
+
+
+TOKENS = "cait_xxs24_224 coat_lite_tiny convit_tiny deit3_small_patch16_224 efficientformer_l1 levit_128s pit_s_224"
+TOKENS += " tnt_s_patch16_224 twins_pcpvt_small xcit_nano_12_p16_224 vit_relpos_small_patch16_224 gmlp_s16_224"
+MAPS = "convmixer_1024_20_ks9_p14 edgenext_xx_small efficientformerv2_s0 efficientvit_m0 fastvit_t8 gcvit_xxtiny"
+MAPS += " mobilevit_xxs poolformer_s12 pvt_v2_b0 tiny_vit_5m_224 visformer_tiny botnet26t_256 coatnet_nano_rw_224"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOKENS.split())
+def test_families_that_end_on_tokens(name: str) -> None:
+    with pytest.raises(CamsbenchError, match="works on tokens behind"):
+        camsbench.load_model(f"timm/{name}", weights="random", device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAPS.split())
+def test_families_that_end_on_a_feature_map(name: str) -> None:
+    assert camsbench.load_model(f"timm/{name}", weights="random", device="cpu").num_classes >= 1000

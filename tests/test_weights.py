@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from torchvision.models import get_model
 from torchvision.models._api import Weights
 
@@ -19,11 +21,12 @@ from camsbench.config.build import model_spec
 from camsbench.config.compose import compose_config
 from camsbench.config.instantiate import plain
 from camsbench.config.paths import CONF
-from camsbench.models import published as publishing
+from camsbench.core.preprocess import Preprocess
+from camsbench.models import recognised
 from camsbench.models.checkpoint import read_checkpoint
 from camsbench.models.load import build_network
 from camsbench.models.published import published
-from camsbench.models.weights import ModelSpec
+from camsbench.models.weights import ModelSpec, state_dict
 
 
 def saved(path: Path, name: str, **options: object) -> str:
@@ -102,12 +105,29 @@ def test_a_file_for_timm_follows_a_tag(tmp_path: Path) -> None:
     with pytest.raises(CamsbenchError, match=r"say with model\.published= which it follows, one of a1_in1k"):
         published(spec)
     assert published(replace(spec, published="a1_in1k")).transform["resize"] == 235
+    tiny = ModelSpec("tiny_vit_5m_224", "timm", "random")  # whose tags differ in classes
+    classes = [build_network(replace(tiny, published=tag))[0].num_classes for tag in (None, "in1k")]
+    assert classes == [21841, 1000]
     assert published(replace(spec, name="resnet50.tv_in1k")).transform["resize"] == 256
     with pytest.raises(CamsbenchError, match=r"model\.published=foo: resnet50 has a1_in1k"):
         published(replace(spec, published="foo"))
     with pytest.raises(CamsbenchError, match=r"bn_eps=0\.001.*model\.published=rmsp_in1k"):
         published(replace(spec, name="fbnetc_100"))
     assert published(replace(spec, name="fbnetc_100.rmsp_in1k")).options == {"bn_eps": 1e-3}
+
+
+def test_timm_s_weights_are_those_of_the_tag_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def create(name: str, pretrained: bool) -> torch.nn.Module:
+        made.append(name)
+        return torch.nn.Linear(1, 1)
+
+    monkeypatch.setattr("timm.create_model", create)
+    state_dict(ModelSpec("resnet18", "timm", "pretrained", published="a2_in1k"))
+    state_dict(ModelSpec("resnet18.a3_in1k", "timm", "pretrained"))
+    state_dict(ModelSpec("resnet18", "timm", "pretrained"))
+    assert made == ["resnet18.a2_in1k", "resnet18.a3_in1k", "resnet18"]
 
 
 def test_preprocessing_and_accuracy_of_a_yaml_are_of_its_own_weights_alone() -> None:
@@ -129,12 +149,8 @@ def test_preprocessing_and_accuracy_of_a_yaml_are_of_its_own_weights_alone() -> 
 
 def test_options_of_the_constructor(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.pth", "squeezenet1_1", num_classes=10)
-    split = camsbench.config.build.load_splits(
-        {"name": "squeezenet1_1", "source": "torchvision", "weights": path, "options": {"num_classes": 10}},
-        {"resize": 96, "crop": 96},
-        camsbench.core.passes.PassOptions(),
-        device=torch.device("cpu"),
-    )[0]
+    load = partial(camsbench.load_model, "torchvision/squeezenet1_1", path, device="cpu")
+    split = load(options={"num_classes": 10}, published="IMAGENET1K_V1")
     assert split.num_classes == 10
     for source, name in (("torchvision", "squeezenet1_1"), ("timm", "resnet18")):
         with pytest.raises(CamsbenchError, match=rf"model\.options: {name} cannot be built with .*colour"):
@@ -198,7 +214,15 @@ def test_pictures_that_timm_prepares_otherwise_are_refused_by_name() -> None:
 
 def test_a_large_file_is_read_once_for_its_hash(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"1")
-    publishing.recognise(tmp_path / "w.pth", "resnet50")
-    before = publishing._sha256.cache_info().hits
-    publishing.recognise(tmp_path / "w.pth", "resnet50")
-    assert publishing._sha256.cache_info().hits == before + 1
+    recognised.recognise(tmp_path / "w.pth", "resnet50")
+    before = recognised._sha256.cache_info().hits
+    recognised.recognise(tmp_path / "w.pth", "resnet50")
+    assert recognised._sha256.cache_info().hits == before + 1
+
+
+def test_a_picture_smaller_than_the_crop_carries_its_boxes_into_the_padding() -> None:
+    preprocess = Preprocess(resize=[5, 6], crop=8, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
+    pixels = preprocess.pixels(Image.new("RGB", (6, 5), "white"))
+    ((x0, y0, x1, y1),) = preprocess.boxes([(0, 0, 6, 5)], 6, 5)
+    assert pixels[:, int(y0) : int(y1), int(x0) : int(x1)].min() == 255
+    assert pixels.sum() == 3 * 255 * 30 == pixels[:, int(y0) : int(y1), int(x0) : int(x1)].sum()

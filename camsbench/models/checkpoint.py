@@ -37,18 +37,18 @@ def read_checkpoint(path: Path, ema: bool | None) -> Mapping[str, Tensor]:
     )
     if averaged and plain and ema is None:
         raise CamsbenchError(
-            f"{path} holds averaged weights ({averaged[0]}) and plain ones ({plain[0]}): say which with model.ema=true "
-            "or model.ema=false"
+            f"the file holds averaged weights ({averaged[0]}) and plain ones ({plain[0]}): say which with "
+            "model.ema=true or model.ema=false"
         )
     if ema is not None and (averaged or plain) and not (averaged if ema else plain):
         raise CamsbenchError(
-            f"{path} holds no {'averaged' if ema else 'plain'} weights, only {(averaged or plain)[0]}: leave out "
+            f"the file holds no {'averaged' if ema else 'plain'} weights, only {(averaged or plain)[0]}: leave out "
             "model.ema"
         )
     chosen = averaged if averaged and ema is not False else plain
     if len(chosen) > 1:
         raise CamsbenchError(
-            f"{path} holds several state dicts ({', '.join(chosen)}): save the one to use with torch.save(..., PATH)"
+            f"the file holds several state dicts ({', '.join(chosen)}): save the one to use with torch.save(..., PATH)"
         )
     state = held[chosen[0]] if chosen else held
     clean = timm.models.clean_state_dict({key: value for key, value in state.items() if key not in COUNTS})

@@ -17,7 +17,7 @@ from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
 from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
-from camsbench.models.weights import ModelSpec, fill, state_dict
+from camsbench.models.weights import ModelSpec, fill, state_dict, tagged
 
 
 def load_network(
@@ -79,7 +79,7 @@ def _construct(spec: ModelSpec, seed: int, options: Mapping[str, Any]) -> nn.Mod
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if spec.source == "timm":
-                return timm.create_model(spec.name, pretrained=False, **options)
+                return timm.create_model(tagged(spec), pretrained=False, **options)
             return torchvision.models.get_model(spec.name, weights=None, **options)
     except (TypeError, RuntimeError) as error:
         if not spec.options:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ import timm.data
 import torchvision
 
 from camsbench.errors import CamsbenchError
-from camsbench.models.weights import ModelSpec, check_file, check_timm_name, is_path
+from camsbench.models.recognised import recognise
+from camsbench.models.weights import ModelSpec, check_file, check_timm_name, is_path, tagged
 
 # What the libraries' builders set where they load published weights, and what no tensor of a file shows.
 UNSEEN: dict[tuple[str, str], Mapping[str, Any]] = {
@@ -23,7 +22,6 @@ UNSEEN: dict[tuple[str, str], Mapping[str, Any]] = {
     ("torchvision", "inception_v3"): {"transform_input": True},
     ("timm", "fbnetc_100"): {"bn_eps": 1e-3},
 }
-HASH_DIGITS = 8  # of a file's SHA-256, in the names of torchvision's files
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,6 @@ def _names(spec: ModelSpec) -> list[str]:
 
 
 def _of_torchvision(spec: ModelSpec) -> Published:
-    members = torchvision.models.get_model_weights(spec.name).__members__
     if spec.weights == "random":
         found = _of_member(_member(spec, "published", spec.published or "DEFAULT"), spec)
         return Published(None, found.transform, found.options if spec.published else {})
@@ -98,7 +95,11 @@ def _of_torchvision(spec: ModelSpec) -> Published:
     name = recognise(Path(spec.weights).expanduser(), spec.name) or spec.published
     if name is not None:
         return _of_member(_member(spec, "published", name), spec)
-    candidates = [_of_member(member, spec) for member in members.values() if member.meta["categories"]]
+    candidates = [
+        _of_member(member, spec)
+        for member in torchvision.models.get_model_weights(spec.name)
+        if member.meta["categories"]
+    ]
     return Published(None, *_shared(candidates, spec))
 
 
@@ -136,13 +137,12 @@ def _preset(member: Any) -> dict[str, Any]:
 
 def _of_timm(spec: ModelSpec) -> Published:
     check_timm_name(spec)
-    base, _, tag = spec.name.partition(".")
+    base = _base(spec)
     known = _names(spec)
-    if not tag and spec.published not in {None, "package"}:
-        tag = str(spec.published)
-        if tag not in known:
-            raise CamsbenchError(f"model.published={tag}: {base} has {', '.join(known) or 'no published weights'}")
-    name = f"{base}.{tag}" if tag else base
+    name = tagged(spec)
+    tag = name.partition(".")[2]
+    if tag and tag == spec.published and tag not in known:
+        raise CamsbenchError(f"model.published={tag}: {base} has {', '.join(known) or 'no published weights'}")
     if spec.weights in {"random", "package"}:
         return Published("package" if spec.weights == "package" else None, _own_or_config(spec, name))
     if is_path(spec.weights) and not tag:
@@ -153,7 +153,7 @@ def _of_timm(spec: ModelSpec) -> Published:
         return Published(
             None, *_shared([Published(each, _own_or_config(spec, f"{base}.{each}")) for each in known], spec)
         )
-    config = timm.get_pretrained_cfg(spec.name)
+    config = timm.get_pretrained_cfg(name)
     tag = tag or (config.tag if config is not None else "") or ""
     return Published(tag or None, _own_or_config(spec, f"{base}.{tag}" if tag else base), _unseen(spec))
 
@@ -198,22 +198,3 @@ def _shared(candidates: list[Published], spec: ModelSpec) -> tuple[Mapping[str, 
             f"{', '.join(str(each.name) for each in candidates)}"
         )
     return first.transform, options
-
-
-def recognise(path: Path, name: str) -> str | None:
-    """The name of torchvision's published weights of the network ``name`` that the file ``path`` is."""
-    if not path.is_file():
-        return None
-    status = path.stat()
-    digest = _sha256(path, status.st_mtime_ns, status.st_size)
-    for member in torchvision.models.get_model_weights(name):
-        said = member.url.rpartition("-")[2].partition(".")[0]
-        if len(said) >= HASH_DIGITS and digest.startswith(said):
-            return str(member.name)
-    return None
-
-
-@lru_cache(maxsize=8)
-def _sha256(path: Path, changed: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

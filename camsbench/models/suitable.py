@@ -65,7 +65,7 @@ def pass_through(model: nn.Module, x: Tensor, name: str) -> object:
     try:
         with torch.no_grad():
             return model(x)
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # whatever the model's own code raises on images that it is not made for
         first = next((m for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)), None)

@@ -117,14 +117,20 @@ def check_timm_name(spec: ModelSpec) -> None:
         raise CamsbenchError(f"model.weights={spec.weights}: a timm network has pretrained, a path, or random")
 
 
+def tagged(spec: ModelSpec) -> str:
+    """The network's name in timm, with the tag that its name or ``model.published`` has; tags may differ in classes."""
+    unsaid = "." not in spec.name and spec.published not in {None, "package"}
+    return f"{spec.name}.{spec.published}" if unsaid else spec.name
+
+
 def _from_timm(spec: ModelSpec) -> Mapping[str, Tensor]:
     check_timm_name(spec)
-    config = timm.get_pretrained_cfg(spec.name)
+    config = timm.get_pretrained_cfg(tagged(spec))
     where = config and (config.hf_hub_id or config.url)
     if not where:
         raise CamsbenchError(f"model.name={spec.name}: timm has no pretrained weights for it; {REMEDY}")
     try:
-        return timm.create_model(spec.name, pretrained=True).state_dict()
+        return timm.create_model(tagged(spec), pretrained=True).state_dict()
     except Exception as error:  # no network: the hub's client raises many kinds
         raise CamsbenchError(
             f"model.weights=pretrained: could not download the weights of {spec.name} ({type(error).__name__}): "
