@@ -731,11 +731,11 @@ def test_presets_of_metrics_evaluator(
 
     A, g = gradient(x, softmax=True)
     noisy = [gradient(x + 0.3 * normal(forward, [(0, i)]), softmax=False) for i in range(4)]
-    powers = [torch.stack([g.pow(k) for _, g in noisy]).mean(0) for k in (2, 3)]
+    g2, g3 = (torch.stack([g.pow(k) for _, g in noisy]).mean(0) for k in (2, 3))
     weights = {
         "gradcam": (A, g.mean((1, 2))),
         "gradcampp": (A, evaluator_weight(g, g**2, g**3, A)),
-        "smoothgradcampp": (noisy[-1][0], evaluator_weight(noisy[-1][1], *powers, noisy[-1][0])),
+        "smoothgradcampp": (noisy[-1][0], evaluator_weight(noisy[-1][1], g2, g3, noisy[-1][0])),
     }
     for method, (activation, weight) in weights.items():
         theirs = evaluator_map(activation, weight)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from camsbench.errors import CamsbenchError, check_choices
 
 RELUS = ("all", "pairs")  # behind each BatchNorm; behind the second and the fourth
-PLACES = {  # where the four convolutions stand in a list of layers, by where the ReLUs stand
+PLACES: dict[tuple[int, ...], str] = {  # where the convolutions stand in a list of layers: where the ReLUs do
     (0, 3, 6, 9): "all",
     (0, 2, 5, 7): "pairs",
 }
@@ -57,7 +57,8 @@ class Form:
                 f"the Feature Importance Network has convolutions of {found}: four of 3×3 with K, K or K/2, K and K "
                 "channels can be loaded"
             )
-        places = tuple(int(found[1]) for name in kernels if (found := re.search(r"(?:^|\.)(\d+)\.weight$", name)))
+        numbers = [re.search(r"(?:^|\.)(\d+)\.weight$", name) for name in kernels]
+        places = tuple(int(number[1]) for number in numbers if number)
         seen = PLACES.get(places) if places else "pairs" if middle != channels else None
         if places and seen is None:
             raise CamsbenchError(
