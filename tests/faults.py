@@ -24,6 +24,48 @@ OPTIONS = [  # images of 224 pixels: what is watched and broken must not be over
 ]
 KEYS = ["method", "image_id"]
 
+HELD = """
+import os, time
+from pathlib import Path
+from camsbench.methods.reciprocam import ReciproCAM
+
+FOLDER = Path(FOLDER_NAME)
+
+class Held(ReciproCAM):
+    def __call__(self, split, forward):
+        with (FOLDER / "calls").open("ab", buffering=0) as calls:  # appended by all workers
+            calls.write(b".")
+            if calls.tell() > int((FOLDER / "free").read_text()):
+                (FOLDER / f"held-{os.getpid()}").touch()
+                while not (FOLDER / "go").exists():
+                    time.sleep(0.01)
+        return super().__call__(split, forward)
+"""
+
+
+class Hold:
+    """Holds a run still in the middle of a block, so that what breaks it cannot come too late.
+
+    Its ``options`` are those of a run whose ReciproCAM, in the modules folder ``plugins``, does the first ``free``
+    images and then waits, in each process that works, until ``release``: from then on it is plain ReciproCAM.
+    """
+
+    options = ("method.reciprocam._target_=hold.Held",)
+
+    def __init__(self, folder: Path, plugins: Path, free: int) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "free").write_text(str(free))
+        (plugins / "hold.py").write_text(HELD.replace("FOLDER_NAME", repr(str(folder))))
+
+    def held(self) -> list[int]:
+        """The processes that wait."""
+        return [int(path.name.partition("-")[2]) for path in self.folder.glob("held-*")]
+
+    def release(self) -> None:
+        """Let them go on, and never hold again."""
+        (self.folder / "go").touch()
+
 
 def run(output: Path, *overrides: str) -> Outcome:
     """The run, in this process, on one thread as workers have it: other threads round otherwise."""

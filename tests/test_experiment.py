@@ -12,6 +12,7 @@ from camsbench.config.paths import CONF
 from camsbench.errors import CamsbenchError
 from camsbench.experiment import Cell
 
+GRADIENT_CAMS = ["gradcam", "gradcampp", "smoothgradcampp"]
 NETWORKS = ["vgg16", "resnet18", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x8d"]
 
 
@@ -22,11 +23,10 @@ def cells(*overrides: str) -> list[Cell]:
 def test_a_table_has_each_row_under_the_protocol_that_made_it() -> None:
     found = cells("experiment=reciprocam_table1")
     assert [cell.name for cell in found] == [f"{net}-{protocol}" for net in NETWORKS for protocol in ("poppi", "byun")]
+    harness = [f"{paper}{form}" for paper in GRADIENT_CAMS for form in ("", "_metrics_evaluator")]
     for cell in found:
         own = cell.config.protocol.name == "byun"
-        assert list(cell.config.method) == (
-            ["reciprocam_gaussian", "reciprocam"] if own else ["gradcam", "gradcampp", "smoothgradcampp", "scorecam"]
-        )
+        assert list(cell.config.method) == (["reciprocam_gaussian", "reciprocam"] if own else [*harness, "scorecam"])
         assert cell.config.data.name == "ilsvrc2012"
         assert cell.config.output == f"results/reciprocam_table1/{cell.name}"
         assert cell.config.target == ("label" if own else "predicted")
@@ -61,6 +61,12 @@ def test_smoke_cells_lie_apart_from_the_full_ones() -> None:
         "results/smoke/reciprocam_table1/tf_efficientnet_lite0-byun",
     ]
     assert all(cell.config.data.limit == 2 for cell in found)
+
+
+def test_the_harness_s_forms_stand_below_the_papers_in_the_table() -> None:
+    chosen = compose_config(["experiment=reciprocam_table1"]).table.methods
+    for printed, method in zip(("GradCAM", "GradCAM++", "SGradCAM++"), GRADIENT_CAMS, strict=True):
+        assert list(chosen[printed]) == [method, f"{method}_metrics_evaluator"]
 
 
 def test_runs_of_one_network_and_protocol_get_names_of_their_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from faults import begin, children, parts, rows_of, run, same_rows, until, workers
+from faults import Hold, begin, children, parts, rows_of, run, same_rows, until, workers
 from PIL import Image
 from torchvision.models import resnet18
 
@@ -49,28 +50,48 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("harm", None)
 
 
+@pytest.fixture
+def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hold]:
+    """Holds a run after two images."""
+    monkeypatch.setenv("CAMSBENCH_PLUGINS", "hold")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugins"), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(str(tmp_path / "plugins"))
+    (tmp_path / "plugins").mkdir()
+    yield Hold(tmp_path / "hold", tmp_path / "plugins", free=2)
+    sys.modules.pop("hold", None)
+
+
+def begin_held(hold: Hold, output: Path, *overrides: str) -> subprocess.Popen[str]:
+    """A run of which two parts are written, and every process that works waits in the middle of a block."""
+    process = begin(output, *hold.options, *overrides)
+    working = 2 if TWO in overrides else 1
+    until(lambda: len(parts(output)) == 2 and len(hold.held()) == working, process)
+    return process
+
+
 @pytest.mark.parametrize("executor", [[], [TWO]], ids=["one process", "two workers"])
-def test_a_run_that_is_killed(executor: list[str], reference: Path, tmp_path: Path) -> None:
-    process = begin(tmp_path / "run", *executor)
-    until(lambda: len(parts(tmp_path / "run")) >= 2, process)
+def test_a_run_that_is_killed(executor: list[str], hold: Hold, reference: Path, tmp_path: Path) -> None:
+    process = begin_held(hold, tmp_path / "run", *executor)
     begun = children(process)
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(begun, timeout=10)
     assert not alive  # workers do not outlive it
-    assert 2 <= len(parts(tmp_path / "run")) < 6
+    assert len(parts(tmp_path / "run")) == 2
     assert "ended without a word" in status(tmp_path / "run")
     kept = {part: part.read_bytes() for part in parts(tmp_path / "run")}
-    run(tmp_path / "run")
+    hold.release()
+    run(tmp_path / "run", *hold.options)
     assert {part: part.read_bytes() for part in kept} == kept
     same_rows(tmp_path / "run", reference)
 
 
-def test_a_worker_that_is_killed(reference: Path, tmp_path: Path) -> None:
-    process = begin(tmp_path / "run", TWO, WATCHED)
-    until(lambda: len(parts(tmp_path / "run")) >= 1 and workers(tmp_path / "run", busy=True), process)
-    victim = workers(tmp_path / "run", busy=True)[0]
+def test_a_worker_that_is_killed(hold: Hold, reference: Path, tmp_path: Path) -> None:
+    process = begin_held(hold, tmp_path / "run", TWO, WATCHED)
+    until(lambda: set(workers(tmp_path / "run", busy=True)) == set(hold.held()), process)
+    victim = hold.held()[0]
     os.kill(victim, signal.SIGKILL)
+    hold.release()
     _, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert f"(process {victim}) was killed (SIGKILL, as when memory runs out): " in said
@@ -146,14 +167,12 @@ def test_a_part_that_is_cut_short(
 
 
 @pytest.mark.parametrize(("number", "executor"), [(signal.SIGINT, [TWO]), (signal.SIGTERM, [])])
-def test_a_run_that_is_stopped(number: signal.Signals, executor: list[str], reference: Path, tmp_path: Path) -> None:
-    process = begin(tmp_path / "run", *executor)
-    until(lambda: parts(tmp_path / "run"), process)
-    process.send_signal(signal.SIGSTOP)  # a busy machine may wake this test when the run is over
+def test_a_run_that_is_stopped(
+    number: signal.Signals, executor: list[str], hold: Hold, reference: Path, tmp_path: Path
+) -> None:
+    process = begin_held(hold, tmp_path / "run", *executor)
     begun = children(process)
-    assert len(parts(tmp_path / "run")) < 6
     process.send_signal(number)
-    process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert said.strip().splitlines()[-1] == (
@@ -164,19 +183,18 @@ def test_a_run_that_is_stopped(number: signal.Signals, executor: list[str], refe
     assert not alive
     assert "stopped" in status(tmp_path / "run")
     assert not list((tmp_path / "run" / "rows").glob(".*"))
-    run(tmp_path / "run")
+    hold.release()
+    run(tmp_path / "run", *hold.options)
     same_rows(tmp_path / "run", reference)
 
 
-def test_two_runs_in_one_folder(reference: Path, tmp_path: Path) -> None:
-    process = begin(tmp_path / "run")
-    until(lambda: parts(tmp_path / "run"), process)
-    process.send_signal(signal.SIGSTOP)  # so that it is not over before the others have begun
+def test_two_runs_in_one_folder(hold: Hold, reference: Path, tmp_path: Path) -> None:
+    process = begin_held(hold, tmp_path / "run")
     with pytest.raises(CamsbenchError, match="is in use by another run: wait for it, or choose another folder"):
-        run(tmp_path / "run")
+        run(tmp_path / "run", *hold.options)
     with pytest.raises(CamsbenchError, match="is in use by another run, of other images, blocks or shares"):
-        run(tmp_path / "run", "data.limit=5")
-    process.send_signal(signal.SIGCONT)
+        run(tmp_path / "run", *hold.options, "data.limit=5")
+    hold.release()
     process.communicate(timeout=240)
     assert process.returncode == 0
     same_rows(tmp_path / "run", reference)

@@ -23,7 +23,8 @@ from camsbench.core import scoring
 from camsbench.core.passes import MicroBatch
 from camsbench.core.preprocess import Preprocess
 from camsbench.methods.lficam import LFICAM
-from camsbench.models.lficam import FeatureImportance, LFINetwork, around, restore, train_epoch
+from camsbench.models.lficam import LFINetwork, around, restore, train_epoch
+from camsbench.models.lficam_fin import FeatureImportance, Form
 from camsbench.models.split import TorchSplit, cut
 from camsbench.models.weights import weight_hash
 
@@ -71,6 +72,86 @@ def test_importance_of_two_channels() -> None:
     weight = FeatureImportance(2).eval()(torch.rand(3, 2, 5, 5))
     assert weight.shape == (3, 2)
     assert (weight > 0).all()
+
+
+def authors_fin(middle: int, relus: str, names: str, K: int = 8) -> tuple[nn.Sequential, dict[str, Tensor]]:
+    """A FIN as the authors' code builds it, with statistics of its own, and its state dict under their names."""
+    widths, layers = [K, K, middle, K, K], []
+    for i in range(4):
+        layers += [nn.Conv2d(widths[i], widths[i + 1], 3, padding=1, bias=False), nn.BatchNorm2d(widths[i + 1])]
+        layers += [nn.ReLU()] if relus == "all" or i % 2 else []
+    fin = nn.Sequential(*layers)
+    for _ in range(3):
+        fin(torch.randn(8, K, 5, 5))
+    state = fin.state_dict()
+    if names == "attention":  # CIFAR: one Sequential
+        return fin.eval(), dict(state)
+    said: dict[str, Tensor] = {}
+    for name, value in state.items():  # ImageNet: att_conv1, att_bn1, att_conv2 …; PyTorch 0.4.0 counts no batches
+        place, _, kind = name.partition(".")
+        number = 1 + sum(isinstance(layer, nn.Conv2d) for layer in fin[: int(place)])
+        isconv = isinstance(fin[int(place)], nn.Conv2d)
+        if kind != "num_batches_tracked":
+            said[f"att_conv{number}.{kind}" if isconv else f"att_bn{number - 1}.{kind}"] = value
+    return fin.eval(), said
+
+
+@pytest.mark.parametrize(
+    ("middle", "relus", "names", "given"),
+    [
+        (8, "all", "att", "all"),  # ImageNet at the head
+        (8, "pairs", "att", "pairs"),  # ImageNet between March and June 2021
+        (4, "pairs", "att", None),  # ImageNet in March 2021
+        (8, "pairs", "attention", None),  # CIFAR at the head
+        (4, "pairs", "attention", None),
+        (8, "all", "attention", None),  # ours
+    ],
+)
+def test_every_form_of_the_authors_network_is_loaded(middle: int, relus: str, names: str, given: str | None) -> None:
+    torch.manual_seed(0)
+    theirs, state = authors_fin(middle, relus, names)
+    ours = FeatureImportance.of(state, given)
+    assert ours.form == Form(8, middle, relus)
+    features = torch.randn(3, 8, 5, 5)
+    torch.testing.assert_close(ours(features), theirs(features).mean((2, 3)).softmax(1))
+
+
+def test_a_form_that_the_tensors_do_not_tell_is_asked_for() -> None:
+    _, state = authors_fin(8, "all", "att")
+    with pytest.raises(CamsbenchError, match=r"its tensors do not tell: give recipe\.relus: all or pairs"):
+        FeatureImportance.of(state)
+    _, halved = authors_fin(4, "pairs", "attention")
+    with pytest.raises(CamsbenchError, match="relus=all: the Feature Importance Network's layers say pairs"):
+        FeatureImportance.of(halved, "all")
+    _, other = authors_fin(2, "pairs", "attention")
+    with pytest.raises(CamsbenchError, match="has convolutions of 8×8×3×3, 2×8×3×3, 8×2×3×3, 8×8×3×3: four of 3×3"):
+        FeatureImportance.of(other)
+    with pytest.raises(CamsbenchError, match="must stand the weight, bias, mean and variance of its BatchNorm"):
+        FeatureImportance.of({name: value for name, value in halved.items() if "bias" not in name})
+    with pytest.raises(CamsbenchError, match="has no convolution"):
+        FeatureImportance.of({})
+
+
+@pytest.mark.parametrize(("middle", "relus"), [(256, "pairs"), (512, "all")])
+def test_a_checkpoint_of_either_width_comes_back(trained: Path, tmp_path: Path, middle: int, relus: str) -> None:
+    """A ResNet-18's FIN has K = 512; checkpoints of 0.1.0 have K/2 in the middle."""
+    saved = torch.load(trained, weights_only=True)
+    fin, state = authors_fin(middle, relus, "att", 512)
+    rest = {name: value for name, value in saved["state_dict"].items() if not name.startswith("importance.")}
+    changed = {
+        "recipe": {**saved["recipe"], "relus": relus},
+        "state_dict": {**rest, **{f"importance.{name}": value for name, value in state.items()}},
+    }
+    torch.save(changed, tmp_path / "other.pth")
+    network, _, _ = restore(tmp_path / "other.pth", CPU)
+    assert network.importance.form == Form(512, middle, relus)
+    features = torch.randn(2, 512, 2, 2)
+    torch.testing.assert_close(network.importance(features), fin(features).mean((2, 3)).softmax(1))
+    if middle == 512:
+        changed["recipe"]["relus"] = None
+        torch.save(changed, tmp_path / "unsaid.pth")
+        with pytest.raises(CamsbenchError, match=r"method.lficam.checkpoint=.*unsaid.pth: the authors' ImageNet"):
+            restore(tmp_path / "unsaid.pth", CPU)
 
 
 def composites(seed: int, n: int, *, held_out: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ For the image of ``tiny_x``: A0 = [[1,2],[3,4]], A1 = [[0,2],[0,2]], and with ta
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +31,7 @@ from camsbench.config.instantiate import make_methods
 from camsbench.core import scoring
 from camsbench.core.noise import normal, normal_at, stream_seeds
 from camsbench.core.passes import MicroBatch
-from camsbench.core.saliency import normalise
+from camsbench.core.saliency import normalise, upsample
 from camsbench.core.types import Explainer, Forward
 from camsbench.methods._channelwise import masked_scores, unit_maps
 from camsbench.methods.abscam import AbsCAMInit
@@ -41,7 +42,11 @@ from camsbench.methods.abscam_readings import (
     AbsCAMRefeed,
     AbsCAMScalar,
 )
-from camsbench.methods.gradcam_metrics_evaluator import MetricsEvaluatorGradCAM
+from camsbench.methods.gradcam_metrics_evaluator import (
+    MetricsEvaluatorGradCAM,
+    MetricsEvaluatorGradCAMpp,
+    MetricsEvaluatorSmoothGradCAMpp,
+)
 from camsbench.methods.gradcampp import GradCAMpp
 from camsbench.methods.groupcam import GroupCAM, GroupCAMv0
 from camsbench.methods.iscam import ISCAM
@@ -675,6 +680,72 @@ def test_gradcam_metrics_evaluator(tiny: TorchSplit, tiny_x: Tensor) -> None:
     check(MetricsEvaluatorGradCAM(), tiny, tiny_x, (q * (1 - q) / 4 * (0.5 * N0 - 3 * N1)).relu())
     r = q * (1 - q) / 4
     check(MetricsEvaluatorGradCAM(), tiny, tiny_x, (r * (-0.5 * N0 + 3 * N1)).relu(), target=1)
+
+
+def test_gradcampp_metrics_evaluator(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    """A1's gradient is negative and weighs nothing; A0's is g = p(1 − p)/8 in each of four cells, its sum is 10."""
+    q = p(tiny_x[0])
+    g = q * (1 - q) / 8
+    check(MetricsEvaluatorGradCAMpp(), tiny, tiny_x, 4 * g / (2 + 10 * g) * N0)
+
+
+def test_smoothgradcampp_metrics_evaluator(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    """The logit's gradient is 1/4 for A0, so that its weight is 1/(2 + ΣA0/4), of the last noisy sample's A0."""
+    method = MetricsEvaluatorSmoothGradCAMpp(n=3, sigma=0.5)
+    last = (tiny_x[0] + 0.5 * normal(forward_of(tiny, tiny_x), [(0, 2)])[0])[0].relu()
+    unit_map = (last - last.amin()) / (last.amax() - last.amin())
+    check(method, tiny, tiny_x, unit_map / (2 + last.sum() / 4))
+
+
+def evaluator_map(A: Tensor, weight: Tensor) -> Tensor:
+    """The end of all of Metrics-Evaluator's CAMs: channels [K,h,w] min-maxed, upsampled, summed, ReLU."""
+    low = A - A.flatten(1).min(1).values[:, None, None]
+    high = low.flatten(1).max(1).values[:, None, None]
+    large = F.interpolate((low / torch.where(high != 0, high, 1e-7))[None], (224, 224), mode="bilinear")[0]
+    return (weight[:, None, None] * large).sum(0, keepdim=True).relu()
+
+
+def evaluator_weight(g: Tensor, g2: Tensor, g3: Tensor, A: Tensor) -> Tensor:
+    """Metrics-Evaluator's weights [K] of Grad-CAM++, of tensors [K,h,w]."""
+    total = (g3 * A).sum((1, 2), keepdim=True)
+    return (g2 / (2 * g2 + torch.where(total != 0, total, 1e-7)) * g.relu()).sum((1, 2))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["full_lite0", "full_vgg16"])
+def test_presets_of_metrics_evaluator(
+    name: str, full_images: Tensor, parity: Parity, request: pytest.FixtureRequest
+) -> None:
+    """The harness's arithmetic, one image at a time, with autograd through the whole head; in double precision, as
+    rounding moves the weights of Smooth Grad-CAM++ where its denominator is near 0 (a map of VGG16 by up to 0.1)."""
+    single: TorchSplit = request.getfixturevalue(name)
+    split = cut(copy.deepcopy(single.model).double(), single.layer, single.preprocess, name=single.name)
+    x = full_images[:1].double()
+    forward = forward_to(split, x)
+
+    def gradient(x: Tensor, softmax: bool) -> tuple[Tensor, Tensor]:
+        A = split.features(x).detach().requires_grad_()
+        logits = split.head(A)
+        score = (logits.softmax(1) if softmax else logits)[0, TARGET[0]]
+        return A.detach()[0], torch.autograd.grad(score, A)[0][0]
+
+    A, g = gradient(x, softmax=True)
+    noisy = [gradient(x + 0.3 * normal(forward, [(0, i)]), softmax=False) for i in range(4)]
+    g2, g3 = (torch.stack([g.pow(k) for _, g in noisy]).mean(0) for k in (2, 3))
+    weights = {
+        "gradcam": (A, g.mean((1, 2))),
+        "gradcampp": (A, evaluator_weight(g, g**2, g**3, A)),
+        "smoothgradcampp": (noisy[-1][0], evaluator_weight(noisy[-1][1], g2, g3, noisy[-1][0])),
+    }
+    for method, (activation, weight) in weights.items():
+        theirs = evaluator_map(activation, weight)
+        found = f"{method}_metrics_evaluator"
+        mine = preset(found)(split, forward)
+        parity.agrees(found, "Metrics-Evaluator (its arithmetic)", split.name, mine, theirs, 1e-6)
+        if method != "gradcam" and name == "full_vgg16":
+            plain = upsample(preset(method)(split, forward)[:, None], (224, 224)).squeeze(1)
+            why = "softmax gradients, min-maxed A" if method == "gradcampp" else "the last noisy A and g, min-maxed A"
+            parity.parts(method, "Metrics-Evaluator (its arithmetic)", split.name, plain, theirs, why, 0.01)
 
 
 @pytest.mark.parametrize(

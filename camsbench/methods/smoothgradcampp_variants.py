@@ -44,7 +44,10 @@ class TorchCAMSmoothGradCAMpp(SmoothGradCAMpp):
 
 @dataclass(frozen=True)
 class VendoredSmoothGradCAMpp:
-    """Smooth Grad-CAM++ as in yiskw713's ScoreCAM repository, which Poppi et al.'s first harness carries along.
+    """Smooth Grad-CAM++ as in yiskw713's ScoreCAM repository.
+
+    Poppi et al.'s first harness carries a copy along, but only an early script imports it: what its entry point runs
+    is ``MetricsEvaluatorSmoothGradCAMpp``.
 
     The mean of the min-maxed Grad-CAM++ maps of ``n`` noisy images, each of its own A and g, with noise of
     spread/(max − min of the image): it grows where the range shrinks, unlike SmoothGrad's spread·(max − min). α is

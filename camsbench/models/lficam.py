@@ -21,32 +21,14 @@ from torch import Tensor, nn
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.saliency import normalise
 from camsbench.errors import CamsbenchError
+from camsbench.models.lficam_fin import FeatureImportance
 from camsbench.models.split import TorchSplit, cut
 
+FIN = "importance."  # before the names of its tensors
 HOW_TO_TRAIN = (
     "python scripts/train_lficam.py --data DIR --arch resnet18 --out FILE trains one on a folder of images "
     "(--help lists its options)"
 )
-
-
-class FeatureImportance(nn.Module):
-    """The Feature Importance Network: weights [B,K], positive and of sum 1, of features [B,K,h,w].
-
-    The four 3×3 convolutions of the authors' code (K, K/2, K, K channels), an average pool and a softmax.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        half = max(channels // 2, 1)
-        widths = [channels, channels, half, channels, channels]
-        layers: list[nn.Module] = []
-        for i in range(4):
-            layers += [nn.Conv2d(widths[i], widths[i + 1], 3, padding=1, bias=False), nn.BatchNorm2d(widths[i + 1])]
-            layers += [nn.ReLU()] if i % 2 else []
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.layers(features).mean((2, 3)).softmax(1)
 
 
 class LFINetwork(nn.Module):
@@ -92,6 +74,7 @@ class Recipe:
     layer: str
     num_classes: int
     transform: dict[str, Any]  # the fields of Preprocess
+    relus: str | None = None  # of the FIN, where its tensors do not tell (``lficam_fin.Form.of``)
 
 
 def around(split: TorchSplit) -> LFINetwork:
@@ -134,10 +117,11 @@ def save(path: Path, network: LFINetwork, recipe: Recipe) -> None:
 def restore(path: Path, device: torch.device) -> tuple[LFINetwork, Recipe, TorchSplit]:
     """A trained network in evaluation mode, its recipe, and the split at its attended activations (1 + M) ⊙ A.
 
-    The split is the LFI-CAM network itself, so that any method explains it and any metric scores it.
+    The split is the LFI-CAM network itself, so that any method explains it and any metric scores it. The Feature
+    Importance Network may be of any form, and under the authors' names (``camsbench.models.lficam_fin.Form.of``).
 
     Raises:
-        CamsbenchError: the file is not there, or is no checkpoint of ``save``.
+        CamsbenchError: the file is not there, is no checkpoint of ``save``, or its FIN's form is unknown.
     """
     if not path.is_file():
         raise CamsbenchError(f"method.lficam.checkpoint={path}: there is no such file; {HOW_TO_TRAIN}")
@@ -150,9 +134,12 @@ def _restore(path: Path, device: torch.device, written: int) -> tuple[LFINetwork
         saved = torch.load(path, map_location=device, weights_only=True)
         recipe = Recipe(**saved["recipe"])
         network, backbone = build(recipe, device)
-        network.load_state_dict(saved["state_dict"])
-    except CamsbenchError:
-        raise
+        rest = dict(saved["state_dict"])
+        fin = {name.removeprefix(FIN): rest.pop(name) for name in list(rest) if name.startswith(FIN)}
+        network.importance = FeatureImportance.of(fin, recipe.relus).to(device)
+        network.load_state_dict(rest | {FIN + name: value for name, value in network.importance.state_dict().items()})
+    except CamsbenchError as error:
+        raise CamsbenchError(f"method.lficam.checkpoint={path}: {error}") from error
     except Exception as error:  # unpickling and loading raise many kinds
         raise CamsbenchError(
             f"method.lficam.checkpoint={path} is no LFI-CAM checkpoint ({type(error).__name__}); {HOW_TO_TRAIN}"
