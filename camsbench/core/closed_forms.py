@@ -14,13 +14,14 @@ from torch import Tensor
 
 from camsbench.core.heads import LinearHead, linear_head
 from camsbench.core.passes import at_least_single, in_micro_batches
+from camsbench.core.targets import Target, confidence_or_score
 from camsbench.core.types import Forward, Split
 
 
 def class_weight(split: Split, A: Tensor, target: Tensor) -> Tensor | None:
     """w_k^c [B,K,1,1] of ``target`` [B] in a head y_c = b_c + Σ_k w_k^c mean(A_k) of activations ``A`` [B,K,h,w]."""
     head = linear_head(split)
-    if head is None or head.rest is not None or not head.signed:
+    if head is None or head.rest is not None or not head.signed or not split.asked.is_logit:
         return None
     height, width = A.shape[2:]
     share = _shares(head, torch.eye(height * width).view(-1, height, width))
@@ -49,14 +50,14 @@ def cell_scores(split: Split, forward: Forward, masks: Tensor, probability: bool
 
     def work(chunk: slice) -> Tensor:
         cells, target = A[chunk].flatten(2).transpose(1, 2), forward.target[chunk]  # [m,N,K]
-        if head.rest is None and not probability and share.shape[1] == 1:
+        if head.rest is None and not probability and share.shape[1] == 1 and split.asked.is_logit:
             linear = head.linear
             only = torch.einsum("mnk,mk->mn", cells, linear.weight[target]) * share[:, 0].to(cells)
             return only if linear.bias is None else only + linear.bias[target, None]
         first = _first_layer(head, cells, share)
         if head.rest is not None:
             split.passes.tail += first.shape[0] * first.shape[1]
-        return _target_scores(head, first, target, probability)
+        return _target_scores(head, first, target, split.asked, probability)
 
     return in_micro_batches(split.micro_batch, len(A), work)
 
@@ -69,7 +70,7 @@ def channel_drops(split: Split, forward: Forward, keep: Tensor) -> Tensor | None
     is the full one less their share. Where it gives the logits, the loss is w_k·pool(A_k).
     """
     head = linear_head(split)
-    if head is None:
+    if head is None or not split.asked.is_logit:
         return None
 
     def work(chunk: slice) -> Tensor:
@@ -83,8 +84,7 @@ def channel_drops(split: Split, forward: Forward, keep: Tensor) -> Tensor | None
         drops = torch.zeros_like(pooled[:, :, 0])
         if len(image):
             split.passes.tail += len(image)
-            y = forward.logits[chunk].gather(1, target[:, None])[image, 0]
-            drops[image, channel] = y - head.rest(without).gather(1, target[image, None]).squeeze(1)
+            drops[image, channel] = forward.score[chunk][image] - split.asked.score(head.rest(without), target[image])
         return drops
 
     return in_micro_batches(split.micro_batch, len(forward.A), work)
@@ -110,9 +110,11 @@ def _first_layer(head: LinearHead, cells: Tensor, share: Tensor) -> Tensor:
     return start.expand(images, count, out.shape[2]).clone().index_add_(1, index.flatten(), out)
 
 
-def _target_scores(head: LinearHead, first: Tensor, target: Tensor, probability: bool) -> Tensor:
-    """The target's score [m,N] of the first layer's outputs [m,N,O]."""
+def _target_scores(head: LinearHead, first: Tensor, target: Tensor, asked: Target, probability: bool) -> Tensor:
+    """What is asked [m,N] of the first layer's outputs [m,N,O]: its confidence, or its score."""
     rest: Callable[[Tensor], Tensor] | None = head.rest
-    logits = at_least_single(first if rest is None else rest(first.flatten(0, 1)).view(*first.shape[:2], -1))
-    scores = logits.softmax(2) if probability else logits  # a sixth of logsumexp's time on a processor
-    return scores.gather(2, target[:, None, None].expand(-1, first.shape[1], 1)).squeeze(2)
+    flat = first.flatten(0, 1)
+    logits = at_least_single(flat if rest is None else rest(flat))
+    index = target.repeat_interleave(first.shape[1])
+    scores = confidence_or_score(asked, logits, index) if probability else asked.score(logits, index)
+    return scores.view(first.shape[:2])

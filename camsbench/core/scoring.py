@@ -8,12 +8,14 @@ the device just before they are scored, and scores them. So memory does not grow
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from camsbench.core.closed_forms import class_weight
 from camsbench.core.passes import at_least_single, in_micro_batches
+from camsbench.core.targets import confidence_or_score
 from camsbench.core.types import Forward, Split
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
@@ -26,7 +28,7 @@ def forward(split: Split, x: Tensor, target: Tensor | None, seeds: tuple[int, ..
     with torch.no_grad():  # not inference mode: a gradient through the head may follow
         A = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.features(x[chunk]))
         logits = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.head(A[chunk]))
-    return Forward(x, A, logits, logits.argmax(1) if target is None else target, seeds)
+    return Forward(x, A, logits, split.asked.predict(logits) if target is None else target, seeds, split.asked)
 
 
 def score_inputs(
@@ -75,10 +77,11 @@ def _score(
         index = keep.flatten().nonzero().squeeze(1)
     image, copy = index // copies, index % copies
 
+    ask = partial(confidence_or_score, split.asked) if probability else split.asked.score
+
     def work(chunk: slice) -> Tensor:
         logits = at_least_single(network(perturb(image[chunk], copy[chunk])))
-        values = logits.softmax(1) if probability else logits
-        return values.gather(1, target[image[chunk], None]).squeeze(1)
+        return ask(logits, target[image[chunk]])
 
     if not len(index):
         return torch.zeros(len(target), copies, device=target.device)
@@ -94,6 +97,7 @@ def head_gradient(split: Split, A: Tensor, target: Tensor, probability: bool = F
 
     Behind an average over the map and a linear layer the logit's gradient is w_k^c/(hw) in every cell, without a pass.
     """
+    ask = partial(confidence_or_score, split.asked) if probability else split.asked.score
     weight = None if probability else class_weight(split, A, target)
     if weight is not None:
         return (weight / (A.shape[2] * A.shape[3])).expand_as(A)
@@ -102,7 +106,7 @@ def head_gradient(split: Split, A: Tensor, target: Tensor, probability: bool = F
         with torch.enable_grad():
             leaf = A[chunk].detach().requires_grad_()
             logits = split.head(leaf)
-            score = (logits.softmax(1) if probability else logits).gather(1, target[chunk, None]).sum()
+            score = ask(logits, target[chunk]).sum()
             return torch.autograd.grad(score, leaf)[0]
 
     return in_micro_batches(split.micro_batch, len(A), work)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Box, Preprocess
+from camsbench.core.targets import SoftmaxClass, Target, confidence_or_score
 
 
 class Split(Protocol):
@@ -28,6 +29,11 @@ class Split(Protocol):
     def device(self) -> torch.device: ...
     @property
     def num_classes(self) -> int: ...
+    @property
+    def asked(self) -> Target:
+        """What is asked of the network's output (``camsbench.core.targets``)."""
+        ...
+
     @property
     def provides(self) -> frozenset[str]: ...
     @property
@@ -79,15 +85,21 @@ class Forward:
     x: Tensor  # [B,3,H,W] normalised images
     A: Tensor  # [B,K,h,w] activations of the target layer
     logits: Tensor  # [B,C]
-    target: Tensor  # [B] the class that is explained
+    target: Tensor  # [B] the class (or label) that is explained
     seeds: tuple[int, ...]  # one random stream an image, keyed on (seed, image id)
+    asked: Target = SoftmaxClass()  # of the outputs: as the split's
     boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
     _once: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
+    def score(self) -> Tensor:
+        """What is asked of the outputs [B], unbounded: the target's logit, where classes are told apart by a softmax."""
+        return self.asked.score(self.logits, self.target)
+
+    @property
     def probability(self) -> Tensor:
-        """Softmax probability [B] of the target class."""
-        return self.logits.softmax(1).gather(1, self.target[:, None]).squeeze(1)
+        """The confidence [B] in [0,1]: the target's softmax probability; the score where there is no such thing."""
+        return confidence_or_score(self.asked, self.logits, self.target)
 
     def select(self, rows: Sequence[int]) -> Forward:
         """The same pass for some images of the batch."""

@@ -40,7 +40,7 @@ def input_gradient(split: Split, x: Tensor, target: Tensor, rules: AbstractConte
             leaf = x[chunk].detach().requires_grad_()
             with rules or nullcontext():
                 logits = split.logits(leaf)
-            return gradient_of(logits.gather(1, target[chunk, None]).sum(), leaf)
+            return gradient_of(split.asked.score(logits, target[chunk]).sum(), leaf)
 
     return in_micro_batches(split.micro_batch, len(x), work)
 

@@ -33,7 +33,7 @@ class AblationCAM:
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         alive = (forward.A != 0).any(3).any(2)  # [B,K]: a channel of zeros adds nothing and costs no pass
         drops = channel_drops(split, forward, alive)
-        y = forward.logits.gather(1, forward.target[:, None])  # [B,1]
+        y = forward.score[:, None]  # [B,1]
         if drops is None:
             drops = y - self._without(split, forward, alive)
         weight = drops / torch.where(y == 0, 1, y)

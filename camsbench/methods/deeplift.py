@@ -61,7 +61,7 @@ class DeepLIFT:
                 leaf = torch.cat([x, torch.zeros_like(x)]).requires_grad_()
                 with rescale_rules():
                     logits = split.logits(leaf)
-                score = logits.gather(1, torch.cat([target, target])[:, None])
+                score = split.asked.score(logits, torch.cat([target, target]))
                 multiplier, _ = gradient_of(score.sum(), leaf).chunk(2)
             return x * multiplier
 

@@ -71,7 +71,7 @@ def full_gradient(split: Split, x: Tensor, target: Tensor) -> list[Tensor]:
             logits = split.logits(leaf)
         if not logits.requires_grad:
             return [torch.zeros_like(x)]
-        score = logits.gather(1, target[:, None]).sum()
+        score = split.asked.score(logits, target).sum()
         gradients = torch.autograd.grad(score, [leaf, *biases.outputs], materialize_grads=True)
     return [factor * gradient for factor, gradient in zip([x, *biases.biases], gradients, strict=True)]
 

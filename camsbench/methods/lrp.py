@@ -55,7 +55,7 @@ class LRP:
                 leaf = forward.x[chunk].detach().requires_grad_()
                 with RelevanceRules(self.rule, self.epsilon):
                     logits = split.logits(leaf)
-                score = logits.gather(1, forward.target[chunk, None])
+                score = split.asked.score(logits, forward.target[chunk])
                 return gradient_of((score * score.detach()).sum(), leaf)  # starts with the logit at the target
 
         return in_micro_batches(split.micro_batch, len(forward.x), work)

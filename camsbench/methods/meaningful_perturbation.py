@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camsbench.core.passes import at_least_single
 from camsbench.core.saliency import upsample
+from camsbench.core.targets import confidence_or_score
 from camsbench.core.types import About, Forward, Split
 from camsbench.methods._blur import gaussian_blur
 from camsbench.methods._learnedmask import mask_gradient
@@ -107,7 +108,7 @@ class MeaningfulPerturbation:
                 part = gaussian_blur(upsample(cells, (x.shape[2], x.shape[3])), self.smooth)  # [m,1,H,W]
                 image, blurred = (shifted(source[chunk], move[chunk]) for source in (x, reference))
                 logits = at_least_single(split.logits(image + part * (blurred - image)))
-                score = logits.softmax(1).gather(1, target[chunk, None]).squeeze(1)
+                score = confidence_or_score(split.asked, logits, target[chunk])
                 return self.l1 * cells.abs().sum((1, 2, 3)) + self.tv * total_variation(cells, self.beta) + score
 
             removed.grad = mask_gradient(split, removed, loss)

@@ -88,8 +88,7 @@ class Infidelity:
             return changed
 
         scores = score_inputs(explained.split, perturb, self.n, forward.target, probability=self.probability)
-        logit = forward.logits.gather(1, forward.target[:, None]).squeeze(1)
-        before = forward.probability if self.probability else logit
+        before = forward.probability if self.probability else forward.score
         return predicted, before[:, None] - scores
 
     def change(self, forward: Forward) -> Change:

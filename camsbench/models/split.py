@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
+from camsbench.core.targets import SoftmaxClass, Target
 from camsbench.errors import CamsbenchError
 from camsbench.models import graph
 from camsbench.models.compiled import compile_part
@@ -34,6 +35,7 @@ class TorchSplit:
     num_classes: int
     preprocess: Preprocess
     micro_batch: MicroBatch
+    asked: Target = SoftmaxClass()
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     passes_copies: bool = False

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
+from camsbench.core.targets import SoftmaxClass, Target
 from camsbench.models.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
@@ -37,6 +38,7 @@ class ExportedSplit:
     micro_batch: MicroBatch
     weight_hash: str
     traced_head: nn.Module | None = None  # PyTorch's, for closed forms
+    asked: Target = SoftmaxClass()
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
@@ -71,6 +73,7 @@ class ExportedSplit:
             micro_batch=split.micro_batch,
             weight_hash=split.weight_hash,
             traced_head=split.traced_head,
+            asked=split.asked,
             options=split.options,
             passes=split.passes,
             copies_graph=copies,
