@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,12 +85,6 @@ def test_boxes_go_where_the_pixels_go(tmp_path: Path, size: tuple[int, int], res
     (carried,) = made.boxes
     found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     assert carried == pytest.approx([float(v) for v in found], abs=1.5)
-
-
-@pytest.mark.parametrize("resize", [200, [300, 200]])
-def test_a_crop_of_more_than_there_is_is_refused(resize: int | list[int]) -> None:
-    with pytest.raises(ValueError, match="below crop=224: what lacks would be filled with black"):
-        replace(PREPROCESS, resize=resize)
 
 
 def test_boxes_outside_the_crop_are_dropped() -> None:

@@ -58,6 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ([*TIMM, "model.name=mobilenetv3_large_100.miil_in21k"], "ImageNet-1k's 1,000 classes"),
         ([*TIMM, "model.name=resnet18", "++model.options.num_classes=1"], "whose softmax is 1"),
         ([*TIMM, "model.name=resnet18", "++model.options.num_classes=0"], "has no classifier"),
+        (["model=timm", "model.name=convnext_tiny.dinov3_lvd1689m"], "has no classifier"),  # without a download
         ([*TIMM, "model.name=resnet18", "++model.options.in_chans=1"], "takes images of 1 channel"),
         ([*TIMM, "model.name=resnet18", "++model.options.colour=red"], "cannot be built with"),
         (["model=torchvision", "model.name=vgg16", "model.weights=IMAGENET1K_FEATURES"], "without a classifier"),

@@ -45,8 +45,8 @@ def torchvision_specs() -> list[ModelSpec]:
 
 
 def timm_specs() -> list[ModelSpec]:
-    """A seeded hundred of the published tags, and one of each kind."""
-    tags = timm.list_pretrained()
+    """A seeded hundred of the published tags that have a classifier, and one of each kind."""
+    tags = [tag for tag in timm.list_pretrained() if timm.get_pretrained_cfg(tag).num_classes]
     return [ModelSpec(tag, "timm", "pretrained") for tag in sorted({*random.Random(15).sample(tags, 100), *KINDS})]
 
 

@@ -32,8 +32,6 @@ class Preprocess:
     def __post_init__(self) -> None:
         if self.interpolation not in {"bilinear", "bicubic"}:
             raise ValueError(f"interpolation is '{self.interpolation}': it must be bilinear or bicubic")
-        if min([self.resize] if isinstance(self.resize, int) else self.resize) < self.crop:
-            raise ValueError(f"resize is {self.resize}, below crop={self.crop}: what lacks would be filled with black")
         if not all(s > 0 for s in self.std):
             raise ValueError(f"std is {list(self.std)}: every value must be above 0")
 

@@ -17,6 +17,7 @@ from camsbench.core.preprocess import Preprocess
 from camsbench.errors import CamsbenchError
 from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
+from camsbench.models.suitable import check_model
 from camsbench.models.weights import ModelSpec, fill, state_dict, tagged
 
 
@@ -56,11 +57,12 @@ def build_network(spec: ModelSpec, seed: int = 0) -> tuple[nn.Module, Published]
     """The network of ``spec`` as its weights expect it, in evaluation mode and without gradients, and what they are.
 
     Raises:
-        CamsbenchError: no such network or weights, or weights that do not fit.
+        CamsbenchError: no such network or weights, no classifier, or weights that do not fit.
     """
     _check_name(spec)
     found = published(spec)
     model = _construct(spec, seed, _options(spec, found))
+    check_model(model, spec.name)  # before its weights are downloaded
     if spec.weights != "random":
         fill(model, state_dict(spec), spec)
     return model.requires_grad_(False).eval(), found
