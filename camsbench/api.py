@@ -169,7 +169,7 @@ def evaluate(
         CamsbenchError: as ``explain``.
     """
     chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
-    check_needs(dict(zip(map(str, metrics), chosen, strict=True)), split.provides, "metric")
+    check_needs(dict(zip(map(str, metrics), chosen, strict=True)), split.provides, split.asked, "metric")
     result = _explained(method, split, x, target, ids, seed, protocol, boxes)
     with torch.inference_mode(mode=False):
         columns, _ = explaining.measure(chosen, result)
@@ -207,7 +207,7 @@ def _explained(
         raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
     known = () if boxes is None else clip_boxes(boxes, len(x), *size_of(x))
     explainer = _method(method) if isinstance(method, str) else method
-    check_needs({str(method): explainer}, split.provides)
+    check_needs({str(method): explainer}, split.provides, split.asked)
     rule = _rule(protocol)
     seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode

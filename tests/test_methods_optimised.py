@@ -23,6 +23,7 @@ from camsbench.core import scoring
 from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import MicroBatch
 from camsbench.core.saliency import upsample
+from camsbench.core.targets import SoftmaxClass
 from camsbench.core.types import Forward
 from camsbench.methods._blur import gaussian_blur
 from camsbench.methods.extremal_perturbation import ExtremalPerturbation, SmoothMasks, blend
@@ -189,8 +190,8 @@ def test_blend() -> None:
 
 def test_rewards() -> None:
     logits, target = torch.tensor([[3.0, 1, 2]]), torch.tensor([0])
-    assert ExtremalPerturbation()._reward(logits, target).tolist() == [3]
-    assert ExtremalPerturbation(reward="contrastive")._reward(logits, target).tolist() == [1]
+    assert ExtremalPerturbation()._reward(SoftmaxClass(), logits, target).tolist() == [3]
+    assert ExtremalPerturbation(reward="contrastive")._reward(SoftmaxClass(), logits, target).tolist() == [1]
 
 
 def plain_extremal(split: TorchSplit, x: Tensor, target: int, method: ExtremalPerturbation) -> Tensor:

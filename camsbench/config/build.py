@@ -23,6 +23,7 @@ from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
+from camsbench.core.targets import target_of
 from camsbench.data.checks import check_imagenet, check_labels
 from camsbench.data.classes import class_index
 from camsbench.data.record import Record
@@ -58,8 +59,9 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     if (asked := cfg.get("report")) is not None and asked.html:
         check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)
-    check_needs(methods, provided)
-    check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), "metric")
+    asked = target_of(cfg.model.get("output", "softmax"))
+    check_needs(methods, provided, asked)
+    check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), asked, "metric")
     splits = backends.move_to(runtime.backend, cut_networks(cfg, runtime), runtime.cache)
     for metric in metrics.values():
         if hasattr(metric, "labels"):

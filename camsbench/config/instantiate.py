@@ -15,6 +15,7 @@ from camsbench.config.trust import check_targets
 from camsbench.core.columns import all_columns
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
+from camsbench.core.targets import Target
 from camsbench.core.types import Explainer
 from camsbench.data import boxes
 from camsbench.data.checks import check_boxes
@@ -26,7 +27,8 @@ from camsbench.store.environment import follow_moves
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check")
-NEEDS = {"gradient": "a gradient", "modules": "the network's modules"}
+OF_THE_SPLIT = {"gradient": "a gradient", "modules": "the network's modules"}
+OF_THE_TARGET = {"confidence": "a confidence in [0,1]", "classes": "classes beside the one that is asked"}
 OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see check_boxes
 
 
@@ -61,20 +63,29 @@ def read_limits(cfg: DictConfig, methods: Mapping[str, Explainer]) -> dict[str, 
     return {name: limit for name, limit in limits.items() if name in methods}
 
 
-def check_needs(chosen: Mapping[str, Explainer | Metric], provides: frozenset[str], group: str = "method") -> None:
-    """Refuse methods, or metrics, that ask more of a split than it provides.
+def check_needs(
+    chosen: Mapping[str, Explainer | Metric], provides: frozenset[str], asked: Target, group: str = "method"
+) -> None:
+    """Refuse methods, or metrics, that ask more than a split, and what is asked of its outputs, provide.
 
     A metric may say in ``needs`` what it asks. Fused layers (``model.fuse``) provide metrics with nothing: there is
     no one network cut at one layer behind their map.
     """
     for name, one in chosen.items():
         needs: frozenset[str] = getattr(one, "needs", frozenset()) - OF_THE_DATA
-        lacking = [NEEDS.get(need, need) for need in sorted(needs - provides)]
-        if lacking:
+        lacking = sorted(needs - provides - asked.provides)
+        if not lacking:
+            continue
+        if of_target := [OF_THE_TARGET[need] for need in lacking if need in OF_THE_TARGET]:
             raise CamsbenchError(
-                f"{group}={name} needs {' and '.join(lacking)}, which this split does not provide: "
-                f"use runtime.backend=torch, or another {group}"
+                f"{group}={name} needs {' and '.join(of_target)}, which {type(asked).__name__} does not have: leave it "
+                "out, or say with model.output what else the network's outputs are"
             )
+        said = " and ".join(OF_THE_SPLIT.get(need, need) for need in lacking)
+        raise CamsbenchError(
+            f"{group}={name} needs {said}, which this split does not provide: "
+            f"use runtime.backend=torch, or another {group}"
+        )
 
 
 def find_images(node: DictConfig) -> Sequence[Record]:

@@ -28,7 +28,8 @@ def forward(split: Split, x: Tensor, target: Tensor | None, seeds: tuple[int, ..
     with torch.no_grad():  # not inference mode: a gradient through the head may follow
         A = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.features(x[chunk]))
         logits = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.head(A[chunk]))
-    return Forward(x, A, logits, split.asked.predict(logits) if target is None else target, seeds, split.asked)
+    chosen = split.asked.predict(logits) if target is None else target
+    return Forward(x, A, logits, chosen, seeds, asked=split.asked)
 
 
 def score_inputs(

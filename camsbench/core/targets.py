@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from camsbench.errors import CamsbenchError
 
 
 class Target(Protocol):
     """What is asked of outputs [m,C]; ``index`` [m] says of which class or label."""
 
     @property
-    def has_confidence(self) -> bool:
-        """Whether there is a confidence in [0,1]."""
+    def provides(self) -> frozenset[str]:
+        """What methods and metrics may need of it: ``confidence`` in [0,1]; ``classes`` that stand beside the index."""
         ...
 
     @property
@@ -40,7 +43,11 @@ class Target(Protocol):
         ...
 
     def confidence(self, output: Tensor, index: Tensor) -> Tensor:
-        """The confidence [m] in [0,1], differentiable; only where ``has_confidence``."""
+        """The confidence [m] in [0,1], differentiable; only where it is provided."""
+        ...
+
+    def log_confidence(self, output: Tensor, index: Tensor) -> Tensor:
+        """Its logarithm [m], without the rounding that taking it of the confidence would have."""
         ...
 
 
@@ -51,14 +58,14 @@ def at(output: Tensor, index: Tensor) -> Tensor:
 
 def confidence_or_score(target: Target, output: Tensor, index: Tensor) -> Tensor:
     """The confidence [m], or the score where there is none: what a perturbation's effect is measured on."""
-    return (target.confidence if target.has_confidence else target.score)(output, index)
+    return (target.confidence if "confidence" in target.provides else target.score)(output, index)
 
 
 @dataclass(frozen=True)
 class SoftmaxClass:
     """One class of several that exclude each other: its logit, and its softmax probability."""
 
-    has_confidence: ClassVar[bool] = True
+    provides: ClassVar[frozenset[str]] = frozenset({"confidence", "classes"})
     is_logit: ClassVar[bool] = True
 
     def indices(self, outputs: int) -> int:
@@ -73,12 +80,15 @@ class SoftmaxClass:
     def confidence(self, output: Tensor, index: Tensor) -> Tensor:
         return at(output.softmax(1), index)
 
+    def log_confidence(self, output: Tensor, index: Tensor) -> Tensor:
+        return at(output.log_softmax(1), index)
+
 
 @dataclass(frozen=True)
 class Label:
     """One label of several that may all hold: its logit, and its sigmoid."""
 
-    has_confidence: ClassVar[bool] = True
+    provides: ClassVar[frozenset[str]] = frozenset({"confidence", "classes"})
     is_logit: ClassVar[bool] = True
 
     def indices(self, outputs: int) -> int:
@@ -93,6 +103,9 @@ class Label:
     def confidence(self, output: Tensor, index: Tensor) -> Tensor:
         return at(output, index).sigmoid()
 
+    def log_confidence(self, output: Tensor, index: Tensor) -> Tensor:
+        return F.logsigmoid(at(output, index))
+
 
 @dataclass(frozen=True)
 class Binary:
@@ -101,7 +114,7 @@ class Binary:
     Without the sign the map of class 0 would be that of class 1.
     """
 
-    has_confidence: ClassVar[bool] = True
+    provides: ClassVar[frozenset[str]] = frozenset({"confidence"})
     is_logit: ClassVar[bool] = False
 
     def indices(self, outputs: int) -> int:
@@ -116,12 +129,15 @@ class Binary:
     def confidence(self, output: Tensor, index: Tensor) -> Tensor:
         return self.score(output, index).sigmoid()
 
+    def log_confidence(self, output: Tensor, index: Tensor) -> Tensor:
+        return F.logsigmoid(self.score(output, index))
+
 
 @dataclass(frozen=True)
 class Value:
     """A value that is regressed, one of the outputs; there is no confidence in it."""
 
-    has_confidence: ClassVar[bool] = False
+    provides: ClassVar[frozenset[str]] = frozenset()
     is_logit: ClassVar[bool] = True
 
     def indices(self, outputs: int) -> int:
@@ -136,6 +152,9 @@ class Value:
     def confidence(self, output: Tensor, index: Tensor) -> Tensor:
         raise TypeError("a regressed value has no confidence")
 
+    def log_confidence(self, output: Tensor, index: Tensor) -> Tensor:
+        raise TypeError("a regressed value has no confidence")
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -145,7 +164,7 @@ class Contrast:
     """
 
     other: int
-    has_confidence: ClassVar[bool] = True
+    provides: ClassVar[frozenset[str]] = frozenset({"confidence"})
     is_logit: ClassVar[bool] = False
 
     def indices(self, outputs: int) -> int:
@@ -160,3 +179,21 @@ class Contrast:
 
     def confidence(self, output: Tensor, index: Tensor) -> Tensor:
         return self.score(output, index).sigmoid()
+
+    def log_confidence(self, output: Tensor, index: Tensor) -> Tensor:
+        return F.logsigmoid(self.score(output, index))
+
+
+OUTPUTS: dict[str, Target] = {"softmax": SoftmaxClass(), "labels": Label(), "binary": Binary(), "value": Value()}
+"""What a network's outputs are (``model.output``), and what is asked of them."""
+
+
+def target_of(output: str) -> Target:
+    """The target of a network whose outputs are ``output``.
+
+    Raises:
+        CamsbenchError: there is no such kind.
+    """
+    if output not in OUTPUTS:
+        raise CamsbenchError(f"model.output={output}: choose one of {', '.join(OUTPUTS)}")
+    return OUTPUTS[output]

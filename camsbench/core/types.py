@@ -87,13 +87,13 @@ class Forward:
     logits: Tensor  # [B,C]
     target: Tensor  # [B] the class (or label) that is explained
     seeds: tuple[int, ...]  # one random stream an image, keyed on (seed, image id)
-    asked: Target = SoftmaxClass()  # of the outputs: as the split's
     boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
+    asked: Target = field(default_factory=SoftmaxClass)  # of the outputs: what the split asks
     _once: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def score(self) -> Tensor:
-        """What is asked of the outputs [B], unbounded: the target's logit, where classes are told apart by a softmax."""
+        """What is asked of the outputs [B], unbounded: for a class of a softmax its logit."""
         return self.asked.score(self.logits, self.target)
 
     @property

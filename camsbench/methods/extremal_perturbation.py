@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camsbench.core.passes import at_least_single, in_micro_batches
 from camsbench.core.scoring import score_inputs
+from camsbench.core.targets import Target
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
 from camsbench.methods._blur import gaussian_blur
@@ -147,7 +148,9 @@ class ExtremalPerturbation:
                 mask = masks(values)
                 image = blend(pyramid[chunk], masks.crop(mask))
                 logits = at_least_single(split.logits(image.flip(3) if t % 2 == 0 else image))
-                return self.weight * self.growth**t * self._excess(mask) - self._reward(logits, target[chunk])
+                return self.weight * self.growth**t * self._excess(mask) - self._reward(
+                    split.asked, logits, target[chunk]
+                )
 
             parameters.grad = mask_gradient(split, parameters, loss)
             sgd.step()
@@ -163,8 +166,8 @@ class ExtremalPerturbation:
         ideal[: int(len(ideal) * (1 - self.area))] = 0
         return (ordered - ideal).square().mean(1)
 
-    def _reward(self, logits: Tensor, target: Tensor) -> Tensor:
-        score = logits.gather(1, target[:, None]).squeeze(1)
+    def _reward(self, asked: Target, logits: Tensor, target: Tensor) -> Tensor:
+        score = asked.score(logits, target)
         if self.reward == "simple":
             return score
         return score - logits.scatter(1, target[:, None], -math.inf).amax(1)

@@ -36,7 +36,7 @@ class FinerCAM:
     classes: int = 3
     gamma: float = 1.0
     weights: str = "softmax"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient", "classes"})
     about: ClassVar[About] = About("Finer-CAM", "Zhang et al.", 2025, "gradient CAM")
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class FinerCAM:
             with torch.enable_grad():
                 A = forward.A[chunk].detach().requires_grad_()
                 logits = split.head(A)
-                target = logits.gather(1, forward.target[chunk, None]).sum()
+                target = split.asked.score(logits, forward.target[chunk]).sum()
                 others = logits.gather(1, similar[chunk])
                 share = others.softmax(1) if self.weights == "softmax" else 1 / max(similar.shape[1], 1)
                 return torch.autograd.grad(target - self.gamma * (share * others).sum(), A)[0]

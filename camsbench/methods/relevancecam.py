@@ -48,7 +48,7 @@ class RelevanceCAM:
     """
 
     seed: str = "paper"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradient", "modules"})
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient", "modules", "classes"})
     about: ClassVar[About] = About("Relevance-CAM", "Lee et al.", 2021, "relevance CAM")
 
     def __post_init__(self) -> None:

@@ -43,9 +43,10 @@ class ShapleyCAM:
             with torch.enable_grad():
                 A = forward.A[chunk].detach().requires_grad_()
                 logits = split.head(A)
-                values = logits + logits.log_softmax(1) if self.score == "rest" else logits
-                score = values.gather(1, forward.target[chunk, None]).sum()
-                gradient = torch.autograd.grad(score, A, create_graph=True)[0]  # [b,K,h,w]
+                score = split.asked.score(logits, forward.target[chunk])
+                if self.score == "rest":
+                    score = score + split.asked.log_confidence(logits, forward.target[chunk])
+                gradient = torch.autograd.grad(score.sum(), A, create_graph=True)[0]  # [b,K,h,w]
                 if not gradient.requires_grad:  # of a linear head
                     return gradient
                 (curvature,) = torch.autograd.grad(gradient, A, A.detach(), materialize_grads=True)  # H·A

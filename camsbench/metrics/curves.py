@@ -49,6 +49,7 @@ class Curve:
     points: str = "all"
     order: str = "pixels"
     divisor: str = "steps"
+    needs: ClassVar[frozenset[str]] = frozenset({"confidence"})
 
     def __post_init__(self) -> None:
         if self.steps is not None and (not isinstance(self.steps, int) or self.steps < 2):

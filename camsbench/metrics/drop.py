@@ -26,6 +26,7 @@ class Masked:
 
     mask: str = "soft"
     space: str = "normalised"
+    needs: ClassVar[frozenset[str]] = frozenset({"confidence"})
 
     def __post_init__(self) -> None:
         check_choices(self, mask=KINDS, space=SPACES)

@@ -45,6 +45,7 @@ class ROAD:
     percentiles: Sequence[float] = (10, 20, 30, 40, 50, 60, 70, 80, 90)
     noise: float = 0.01
     ties: str = "rank"
+    needs: ClassVar[frozenset[str]] = frozenset({"confidence"})
     columns: ClassVar[tuple[Column, ...]] = (
         Column("road", "higher"),
         Column("road_morf", "lower"),

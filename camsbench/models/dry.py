@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions, Rehearsal
 from camsbench.core.preprocess import Preprocess
+from camsbench.core.targets import SoftmaxClass, Target
 from camsbench.models.split import TorchSplit
 
 
@@ -31,6 +32,7 @@ class DrySplit:
     side: tuple[int, int]  # of the activations
     micro_batch: MicroBatch = field(default_factory=Rehearsal)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
+    asked: ClassVar[Target] = SoftmaxClass()
     options: ClassVar[PassOptions] = PassOptions(short_cuts=False)
     provides: ClassVar[frozenset[str]] = frozenset({"gradient"})
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format

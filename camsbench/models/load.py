@@ -14,6 +14,7 @@ from torch import nn
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
+from camsbench.core.targets import target_of
 from camsbench.errors import CamsbenchError
 from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
@@ -46,7 +47,11 @@ def load_network(
     if not layers or len(set(layers)) < len(layers):
         raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
     budget = MicroBatch.of(micro_batch, device)
-    splits = [cut(model, layer, preprocess, name=spec.name, micro_batch=budget, options=options) for layer in layers]
+    target = target_of(spec.output)
+    splits = [
+        cut(model, layer, preprocess, name=spec.name, micro_batch=budget, options=options, asked=target)
+        for layer in layers
+    ]
     for split in splits:
         check_range(split)
     passes = Passes()

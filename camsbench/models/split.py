@@ -15,7 +15,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.models import graph
 from camsbench.models.compiled import compile_part
 from camsbench.models.folding import fold_norms
-from camsbench.models.suitable import check_inputs, check_logits, check_model, device_of, dtype_of, pass_through
+from camsbench.models.suitable import check_inputs, check_model, check_outputs, device_of, dtype_of, pass_through
 from camsbench.models.weights import weight_hash
 
 
@@ -35,7 +35,7 @@ class TorchSplit:
     num_classes: int
     preprocess: Preprocess
     micro_batch: MicroBatch
-    asked: Target = SoftmaxClass()
+    asked: Target = field(default_factory=SoftmaxClass)
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     passes_copies: bool = False
@@ -68,6 +68,10 @@ class TorchSplit:
     def for_copies(self) -> TorchSplit:
         plain = self.options.copies_dtype == torch.float32 and not self.options.compile
         return self if plain else replace(self, passes_copies=True)
+
+    def asking(self, asked: Target) -> TorchSplit:
+        """The same network, asked something else of the same outputs."""
+        return replace(self, asked=asked)
 
     def with_options(self, **changes: Any) -> TorchSplit:
         """The same network, passed otherwise."""
@@ -106,16 +110,19 @@ def cut(
     fold: bool = False,
     repack: bool = True,
     options: PassOptions | None = None,
+    asked: Target | None = None,
 ) -> TorchSplit:
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
     Args:
-        model: a classifier [B,3,H,W] -> [B,C], C > 1, in float32 and evaluation mode, that torch.fx can trace.
+        model: a network [B,3,H,W] -> [B,C], without a softmax or sigmoid at its end, in float32 or float64 and
+            evaluation mode, that torch.fx can trace.
         layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
             larger than 1×1.
         preprocess: what the network expects of a picture; its ``crop`` is the size of the test input.
         fold, repack: see ``PassOptions``.
         options: all of these options together, in place of ``fold`` and ``repack``.
+        asked: what is asked of the outputs; None: one class of a softmax.
 
     Raises:
         CamsbenchError: the model is in training mode or cannot be traced, has no such layer, gives no feature map
@@ -131,7 +138,8 @@ def cut(
     traced = graph.trace(model, name)
     check_inputs(traced, name)
     x = _test_input(model, preprocess.crop)
-    whole = check_logits(pass_through(model, x.clone(), name), len(x), traced, model, name)  # may write into its input
+    asked = asked or SoftmaxClass()
+    whole = check_outputs(pass_through(model, x.clone(), name), asked, traced, model, name)  # may write into its input
     layer = None if layer is None else str(layer)
     node = graph.last_feature_map(model, traced, x.clone(), name) if layer is None else graph.find(traced, layer, name)
     layer = layer or graph.layer_name(node)
@@ -154,7 +162,8 @@ def cut(
         model=model,
         features_graph=features,
         head_graph=head,
-        num_classes=logits.shape[1],
+        num_classes=asked.indices(logits.shape[1]),
+        asked=asked,
         preprocess=preprocess,
         micro_batch=micro_batch or MicroBatch.of("auto", device),
         options=options,

@@ -8,6 +8,7 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
+from camsbench.core.targets import Binary, Contrast, SoftmaxClass, Target, Value
 from camsbench.errors import CamsbenchError
 
 SQUASHING = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "hardsigmoid", "special_softmax", "special_log_softmax"}
@@ -80,8 +81,8 @@ def pass_through(model: nn.Module, x: Tensor, name: str) -> object:
         raise CamsbenchError(f"{name} {said}: {remedy}") from error
 
 
-def check_logits(out: object, images: int, graph: torch.fx.Graph, model: nn.Module, name: str) -> Tensor:
-    """``out``, where it is logits [B,C] of several classes.
+def check_outputs(out: object, asked: Target, graph: torch.fx.Graph, model: nn.Module, name: str) -> Tensor:
+    """``out``, of two images, where it is logits [2,C], or values, of which ``asked`` can be asked.
 
     Raises:
         CamsbenchError: it is not; the sentence says what was given instead, and the remedy.
@@ -95,19 +96,23 @@ def check_logits(out: object, images: int, graph: torch.fx.Graph, model: nn.Modu
         raise CamsbenchError(
             f"{name} gives {shape}, scores for every place, not logits [B,C]: choose a classifier, or pool its output"
         )
-    if out.ndim != 2 or shape[0] != images or not out.is_floating_point():
+    if out.ndim != 2 or shape[0] != 2 or not out.is_floating_point():
         raise CamsbenchError(
-            f"{name} gives {str(out.dtype).removeprefix('torch.')} {shape} for {images} images, not logits [B,C]: wrap "
+            f"{name} gives {str(out.dtype).removeprefix('torch.')} {shape} for 2 images, not logits [B,C]: wrap "
             "it so that it does"
         )
-    if shape[1] < 2:
+    if shape[1] < 2 and isinstance(asked, SoftmaxClass | Contrast):
         raise CamsbenchError(
-            f"{name} gives {shape[1]} output an image, whose softmax is 1 whatever it shows: wrap it so that a binary "
-            "network gives two logits, such as [-z/2, z/2]"
+            f"{name} gives {shape[1]} output an image, whose softmax is 1 whatever it shows: say what it is with "
+            "model.output=binary (a logit), labels or value"
         )
-    if squashed := _squashed(out, graph, model):
+    if shape[1] != 1 and isinstance(asked, Binary):
         raise CamsbenchError(
-            f"{name} ends in {squashed}, and the softmax of logits is taken here: take it off, so that it gives logits"
+            f"{name} gives {shape[1]} outputs, and model.output=binary is one logit: use softmax or labels"
+        )
+    if not isinstance(asked, Value) and (squashed := _squashed(out, graph, model)):
+        raise CamsbenchError(
+            f"{name} ends in {squashed}, and that of logits is taken here: take it off, so that it gives logits"
         )
     return out
 

@@ -36,6 +36,7 @@ class ModelSpec:
             follows in construction and preprocessing; None where ``weights`` says it.
         options: of the constructor, such as ``num_classes`` for a file of other classes.
         ema: whether a checkpoint that holds both gives its averaged weights (EMA) or its plain ones.
+        output: what the outputs are, and so what is asked of them (``camsbench.core.targets.OUTPUTS``).
         package: for ``weights: package``, the importable ``name``, its ``distribution`` and the ``file`` in it.
     """
 
@@ -50,6 +51,7 @@ class ModelSpec:
     published: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     ema: bool | None = None
+    output: str = "softmax"
 
 
 def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:

@@ -38,7 +38,7 @@ class ExportedSplit:
     micro_batch: MicroBatch
     weight_hash: str
     traced_head: nn.Module | None = None  # PyTorch's, for closed forms
-    asked: Target = SoftmaxClass()
+    asked: Target = field(default_factory=SoftmaxClass)
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
