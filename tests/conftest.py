@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import quick
 import torch
+from faults import Hold
 from parity import Parity
 from torch import Tensor, nn
 
@@ -141,6 +144,20 @@ def images(lite0: TorchSplit) -> Tensor:
 def quick_run() -> quick.QuickRun:
     """``quick_run(output, *overrides)``: a run of small images that takes seconds."""
     return quick.quick_run
+
+
+@pytest.fixture
+def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hold]:
+    """Holds a run after two images; for ``faults.begin_held``."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    monkeypatch.setenv("CAMSBENCH_PLUGINS", "hold")
+    monkeypatch.setenv("PYTHONPATH", str(plugins), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(str(plugins))
+    made = Hold(tmp_path / "hold", plugins, free=2)
+    yield made
+    made.release()  # nobody waits for ever, whatever became of the test
+    sys.modules.pop("hold", None)
 
 
 @pytest.fixture(scope="session")

@@ -53,10 +53,14 @@ class Hold:
     options = ("method.reciprocam._target_=hold.Held",)
 
     def __init__(self, folder: Path, plugins: Path, free: int) -> None:
-        self.folder = folder
+        self.folder, self.free = folder, free
         folder.mkdir()
         (folder / "free").write_text(str(free))
         (plugins / "hold.py").write_text(HELD.replace("FOLDER_NAME", repr(str(folder))))
+
+    def allow(self, calls: int) -> None:
+        """Hold after so many calls of the method instead: where a metric explains again, there are two an image."""
+        (self.folder / "free").write_text(str(calls))
 
     def held(self) -> list[int]:
         """The processes that wait."""
@@ -86,6 +90,14 @@ def begin(output: Path, *overrides: str, **environment: str) -> subprocess.Popen
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def begin_held(hold: Hold, output: Path, *overrides: str, working: int | None = None) -> subprocess.Popen[str]:
+    """A run of which ``hold.free`` parts are written, and every process that works waits in the middle of a block."""
+    process = begin(output, *hold.options, *overrides)
+    count = working or (2 if "runtime.executor.processes=2" in overrides else 1)
+    until(lambda: len(parts(output)) == hold.free and len(hold.held()) == count, process)
+    return process
 
 
 def until(true: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 120) -> None:

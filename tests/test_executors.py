@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from faults import begin, parts, run, same_rows, until, workers
+from faults import Hold, begin, begin_held, run, same_rows
 from quick import QUICK
 from torchvision.models import resnet18
 
@@ -241,11 +241,11 @@ def test_actors_on_two_nodes_give_the_rows_of_one_process(cluster: Any, referenc
 
 
 @pytest.mark.faults
-def test_a_ray_node_that_dies(cluster: Any, reference: Path, tmp_path: Path) -> None:
+def test_a_ray_node_that_dies(cluster: Any, hold: Hold, reference: Path, tmp_path: Path) -> None:
     options = ["runtime/executor=ray", f"runtime.executor.address={cluster.address}", "runtime.heartbeat=0.1"]
-    process = begin(tmp_path / "run", *options)
-    until(lambda: len(workers(tmp_path / "run", busy=True)) == 2 and parts(tmp_path / "run"), process)
+    process = begin_held(hold, tmp_path / "run", *options, working=2)
     cluster.remove_node(list(cluster.worker_nodes)[-1], allow_graceful=False)
+    hold.release()
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "was lost" in said
@@ -254,11 +254,12 @@ def test_a_ray_node_that_dies(cluster: Any, reference: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.faults
-def test_an_actor_that_is_killed(cluster: Any, reference: Path, tmp_path: Path) -> None:
+def test_an_actor_that_is_killed(cluster: Any, hold: Hold, reference: Path, tmp_path: Path) -> None:
     options = ["runtime/executor=ray", f"runtime.executor.address={cluster.address}", "runtime.heartbeat=0.1"]
-    process = begin(tmp_path / "run", *options)
-    until(lambda: workers(tmp_path / "run", busy=True) and parts(tmp_path / "run"), process)
-    os.kill(workers(tmp_path / "run", busy=True)[0], signal.SIGKILL)
+    # the node that died leaves one; where that test did not run, there are two
+    process = begin_held(hold, tmp_path / "run", *options, working=len(cluster.worker_nodes))
+    os.kill(hold.held()[0], signal.SIGKILL)
+    hold.release()
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "is done again by another" in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from faults import Hold, begin, children, parts, rows_of, run, same_rows, until, workers
+from faults import Hold, begin, begin_held, children, parts, rows_of, run, same_rows, until, workers
 from PIL import Image
 from torchvision.models import resnet18
 
@@ -48,25 +47,6 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "plugins").mkdir()
     yield tmp_path / "plugins" / "harm.py"
     sys.modules.pop("harm", None)
-
-
-@pytest.fixture
-def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hold]:
-    """Holds a run after two images."""
-    monkeypatch.setenv("CAMSBENCH_PLUGINS", "hold")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugins"), prepend=os.pathsep)
-    monkeypatch.syspath_prepend(str(tmp_path / "plugins"))
-    (tmp_path / "plugins").mkdir()
-    yield Hold(tmp_path / "hold", tmp_path / "plugins", free=2)
-    sys.modules.pop("hold", None)
-
-
-def begin_held(hold: Hold, output: Path, *overrides: str) -> subprocess.Popen[str]:
-    """A run of which two parts are written, and every process that works waits in the middle of a block."""
-    process = begin(output, *hold.options, *overrides)
-    working = 2 if TWO in overrides else 1
-    until(lambda: len(parts(output)) == 2 and len(hold.held()) == working, process)
-    return process
 
 
 @pytest.mark.parametrize("executor", [[], [TWO]], ids=["one process", "two workers"])

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults import begin, children, run, same_rows, until, workers
+from faults import Hold, begin_held, children, run, same_rows
 from quick import QUICK
 
 from camsbench import CamsbenchError, session
@@ -71,9 +71,8 @@ def test_one_option_turns_both_off(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc")
 @pytest.mark.parametrize("options", [[], [OFF]], ids=["on", "off"])
-def test_workers_have_it_in_their_environment(options: list[str], tmp_path: Path) -> None:
-    started = begin(tmp_path / "run", "runtime.executor.processes=2", "runtime.heartbeat=0.1", *options)
-    until(lambda: workers(tmp_path / "run"), started)
+def test_workers_have_it_in_their_environment(options: list[str], hold: Hold, tmp_path: Path) -> None:
+    started = begin_held(hold, tmp_path / "run", "runtime.executor.processes=2", *options)
     found = [child.environ().get("MALLOC_MMAP_MAX_") for child in children(started)]
     started.kill()
     started.communicate()

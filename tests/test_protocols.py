@@ -232,6 +232,13 @@ def test_poppi(bands: TorchSplit, pair: Tensor) -> None:
     check(row, adcc=adcc(row))
 
 
+def test_coherency_as_the_absolute_correlation(bands: TorchSplit, pair: Tensor) -> None:
+    absolute = [f"+metric.{name}.correlation=absolute" for name in ("coherency", "adcc")]
+    row = measured(bands, pair, "protocol=poppi", *absolute)
+    check(row, coherency=[abs(2 * shifted - 1) for shifted in coherencies(AGAIN, image=True)])
+    check(row, adcc=adcc(row))
+
+
 def test_rise(bands: TorchSplit, pair: Tensor) -> None:
     row = measured(bands, pair, "protocol=rise")
     # upsampled first, the least row is 1/64 and the greatest 31/32 = 62/64: s' = (64·s − 1)/61

@@ -27,6 +27,8 @@ def harmonic(drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
     return torch.where((terms <= 0).any(0), 0, 3 / (1 / terms).sum(0))
 
 
+CORRELATIONS = ("shifted", "absolute")
+
 AS_PRINTED = OfMeans(
     ("drop", "coherency", "complexity"), harmonic, words="harmonic mean of the means, as papers print it"
 )
@@ -42,20 +44,23 @@ class Coherency:
     Args:
         resolution: ``image``: saliencies of the image's size; ``map``: min-maxed raw maps.
         space: what the mask multiplies, see ``camsbench.core.explained``.
+        correlation: ``shifted``: (ρ + 1)/2; ``absolute``: |ρ|, as the authors' public code until 24 June 2021 (commit
+            cfc0e39 of aimagelab/ADCC) and their earlier harness.
     """
 
     resolution: str = "image"
     space: str = "normalised"
+    correlation: str = CORRELATIONS[0]
     columns: ClassVar[tuple[Column, ...]] = (Column("coherency", "higher", percent=True, title="Coher"),)
 
     def __post_init__(self) -> None:
-        check_choices(self, resolution=RESOLUTIONS, space=SPACES)
+        check_choices(self, resolution=RESOLUTIONS, space=SPACES, correlation=CORRELATIONS)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         rho = correlation(
             explained.saliency_at(self.resolution), explained.masked_saliency_at(self.resolution, self.space)
         )
-        return {"coherency": ((rho + 1) / 2).nan_to_num(nan=0)}
+        return {"coherency": ((rho + 1) / 2 if self.correlation == "shifted" else rho.abs()).nan_to_num(nan=0)}
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,17 @@ class ADCC(Drop):
     """
 
     resolution: str = "image"
+    correlation: str = CORRELATIONS[0]
     columns: ClassVar[tuple[Column, ...]] = (
         Column("adcc", "higher", reduce=(AS_PRINTED, "mean"), percent=True, title="ADCC"),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, resolution=RESOLUTIONS)
+        check_choices(self, resolution=RESOLUTIONS, correlation=CORRELATIONS)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         drop = super().__call__(explained)["drop"]
-        coherency = Coherency(self.resolution, self.space)(explained)["coherency"]
+        coherency = Coherency(self.resolution, self.space, self.correlation)(explained)["coherency"]
         complexity = Complexity(self.resolution)(explained)["complexity"]
         return {"adcc": harmonic(drop, coherency, complexity)}
