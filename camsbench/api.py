@@ -50,6 +50,7 @@ class LoadOptions(TypedDict, total=False):
     published: str | None
     options: Mapping[str, Any] | None
     ema: bool | None
+    output: str | None
 
 
 @overload
@@ -77,6 +78,7 @@ def load_model(
     published: str | None = None,
     options: Mapping[str, Any] | None = None,
     ema: bool | None = None,
+    output: str | None = None,
 ) -> TorchSplit | ExportedSplit:
     """A network cut at its target layer. Its arithmetic is fp32, where ``precision`` does not say otherwise.
 
@@ -95,6 +97,9 @@ def load_model(
         cache: where exported networks are kept; None takes the user's cache folder.
         published, options, ema: as ``model.published``, ``model.options`` and ``model.ema``, of weights from a
             path: which published ones they follow, what the constructor needs, whether the averaged ones are meant.
+        output: what the outputs are: ``softmax`` (classes that exclude each other), ``labels`` (that may all hold),
+            ``binary`` (one logit) or ``value`` (regressed); None takes the YAML's. ``split.asking`` asks further
+            targets (``camsbench.core.targets``): ``Contrast``, ``Embedding``, ``Region``.
 
     Raises:
         CamsbenchError: no such network, weights, layer or backend, or a network that cannot be exported.
@@ -105,6 +110,7 @@ def load_model(
     if spec["name"] == "???":
         raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
     given = {"weights": weights, "layer": layer, "published": published, "options": options, "ema": ema}
+    given |= {"output": output}
     chosen = {key: value for key, value in given.items() if value is not None}
     place = backends.choose_place(backend, device)
     dtype, compiles = copies_dtype(precision, backend, place), check_compile(compile, backend, place)

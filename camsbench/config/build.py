@@ -23,7 +23,7 @@ from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
-from camsbench.core.targets import target_of
+from camsbench.core.targets import CLASSES, Contrast, Target, target_of
 from camsbench.data.checks import check_imagenet, check_labels
 from camsbench.data.classes import class_index
 from camsbench.data.record import Record
@@ -59,10 +59,12 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     if (asked := cfg.get("report")) is not None and asked.html:
         check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)
-    asked = target_of(cfg.model.get("output", "softmax"))
+    asked = choose_target(cfg)
     check_needs(methods, provided, asked)
     check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), asked, "metric")
     splits = backends.move_to(runtime.backend, cut_networks(cfg, runtime), runtime.cache)
+    if isinstance(asked, Contrast):
+        splits = [split.asking(asked) for split in splits]
     for metric in metrics.values():
         if hasattr(metric, "labels"):
             metric.labels(splits[0])  # sanity checks: refuses the name of a layer that the network does not have
@@ -75,6 +77,21 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")
     return job
+
+
+def choose_target(cfg: DictConfig) -> Target:
+    """What is asked of the network's output: as ``model.output`` says, or in contrast to the class ``contrast``."""
+    asked = target_of(cfg.model.get("output", "softmax"))
+    if cfg.contrast is None:
+        return asked
+    if CLASSES not in asked.provides:
+        raise CamsbenchError(
+            f"contrast={cfg.contrast}: model.output={cfg.model.output} has no other class; leave it out"
+        )
+    try:
+        return Contrast(cfg.contrast if type(cfg.contrast) is int else class_index(str(cfg.contrast)))
+    except CamsbenchError as error:
+        raise CamsbenchError(f"contrast={cfg.contrast}: {error}") from error
 
 
 def _with_class_index(cfg: DictConfig) -> DictConfig:

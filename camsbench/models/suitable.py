@@ -8,7 +8,7 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
-from camsbench.core.targets import Binary, Contrast, SoftmaxClass, Target, Value
+from camsbench.core.targets import Target
 from camsbench.errors import CamsbenchError
 
 SQUASHING = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "hardsigmoid", "special_softmax", "special_log_softmax"}
@@ -89,28 +89,12 @@ def check_outputs(out: object, asked: Target, graph: torch.fx.Graph, model: nn.M
     """
     if not isinstance(out, Tensor):
         raise CamsbenchError(f"{name} returns {type(out).__name__}, not logits [B,C]: wrap it so that it does")
-    shape = list(out.shape)
-    if out.ndim == 4 and shape[2:] == [1, 1]:
-        raise CamsbenchError(f"{name} gives {shape}, not logits [B,C]: append nn.Flatten(1)")
-    if out.ndim == 4:
-        raise CamsbenchError(
-            f"{name} gives {shape}, scores for every place, not logits [B,C]: choose a classifier, or pool its output"
-        )
-    if out.ndim != 2 or shape[0] != 2 or not out.is_floating_point():
-        raise CamsbenchError(
-            f"{name} gives {str(out.dtype).removeprefix('torch.')} {shape} for 2 images, not logits [B,C]: wrap "
-            "it so that it does"
-        )
-    if shape[1] < 2 and isinstance(asked, SoftmaxClass | Contrast):
-        raise CamsbenchError(
-            f"{name} gives {shape[1]} output an image, whose softmax is 1 whatever it shows: say what it is with "
-            "model.output=binary (a logit), labels or value"
-        )
-    if shape[1] != 1 and isinstance(asked, Binary):
-        raise CamsbenchError(
-            f"{name} gives {shape[1]} outputs, and model.output=binary is one logit: use softmax or labels"
-        )
-    if not isinstance(asked, Value) and (squashed := _squashed(out, graph, model)):
+    shape, dtype = list(out.shape), str(out.dtype).removeprefix("torch.")
+    if shape[:1] != [2] or not out.is_floating_point():
+        raise CamsbenchError(f"{name} gives {dtype} {shape} for 2 images, not logits [B,C]: wrap it so that it does")
+    if refusal := asked.refusal(shape):
+        raise CamsbenchError(f"{name} gives {dtype} {shape} for 2 images, {refusal}")
+    if asked.squashes and (squashed := _squashed(out, graph, model)):
         raise CamsbenchError(
             f"{name} ends in {squashed}, and that of logits is taken here: take it off, so that it gives logits"
         )

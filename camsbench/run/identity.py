@@ -56,6 +56,7 @@ def identity(job: Job) -> dict[str, Any]:
         "metric": cfg["metric"],
         "protocol": cfg["protocol"],
         "target": cfg["target"],
+        **({} if cfg.get("contrast") is None else {"contrast": cfg["contrast"]}),
         "seed": cfg["seed"],
         "runtime.precision": cfg["runtime"]["precision"],
         "runtime.fold": cfg["runtime"]["fold"],

@@ -53,6 +53,10 @@ class ExportedSplit:
     def plain(self) -> ExportedSplit:
         return replace(self, options=replace(self.options, short_cuts=False))
 
+    def asking(self, asked: Target) -> ExportedSplit:
+        """The same network, asked something else of the same outputs."""
+        return replace(self, asked=asked)
+
     @property
     def for_copies(self) -> ExportedSplit:
         return self if self.copies_graph is None else replace(self, whole_graph=self.copies_graph, copies_graph=None)
