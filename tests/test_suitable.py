@@ -76,7 +76,7 @@ def temperature(logits: Tensor) -> Tensor:
         (Ends(lambda out: out[:, :, None, None]), r"gives float32 \[2, 4, 1, 1\] .*, not logits .*nn\.Flatten\(1\)"),
         (
             nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(),
-            r"gives float32 \[2, 4, 14, 14\] .*, scores for every place",
+            r"\[2, 4, 14, 14\] .*, scores for every place",
         ),
         (Ends(lambda out: out[None]), r"gives float32 \[1, 2, 4\]"),
         (Ends(lambda out: out.argmax(1, keepdim=True)), r"gives int64 \[2, 1\]"),

@@ -43,12 +43,13 @@ def identity(job: Job) -> dict[str, Any]:
     """
     cfg = _config(job)
     not_identity = (*SELECTION, *PLACE, "_target_")
+    given = {key: cfg["model"].get(key) for key in ("options", "output")}
     chosen = {
         "model": {
             "name": job.split.name,
             "layer": [split.layer for split in job.splits],
             "weight_hash": job.split.weight_hash,
-            **({"options": cfg["model"]["options"]} if cfg["model"].get("options") else {}),
+            **{key: value for key, value in given.items() if value and value != "softmax"},
         },
         "preprocess": vars(job.split.preprocess),
         "data": {key: value for key, value in cfg["data"].items() if key not in not_identity},
