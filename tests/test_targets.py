@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from contract import METHODS, contract_method
 from pytorch_grad_cam import GradCAM as PeerGradCAM
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget, ClassifierOutputTarget
+from quick import QuickRun
 from torch import Tensor, nn
 
 import camsbench
@@ -222,3 +224,35 @@ def test_what_cannot_be_asked_is_refused() -> None:
         cut(Small(5, dense=True).eval(), "features", PREPROCESS, asked=Region(torch.ones(2, 2, dtype=torch.bool)))
     with pytest.raises(CamsbenchError, match=r"say what it is with model\.output=binary"):
         cut(Small(1).eval(), "features", PREPROCESS)
+
+
+def test_a_run_in_contrast_to_a_class(quick_run: QuickRun, tmp_path: Path, lite0: TorchSplit, images: Tensor) -> None:
+    chosen = ["metric=[drop]", "method=[gradcam,reciprocam]", "data.limit=2", "target=label"]
+    rows = quick_run(tmp_path / "run", *chosen, "contrast=zebra").rows
+    logits = lite0.logits(images[:2])
+    labels = torch.tensor(rows["label"][:2].to_numpy())
+    margin = logits.gather(1, labels[:, None]).squeeze(1) - logits[:, 340]
+    assert rows["probability"][:2].tolist() == pytest.approx(margin.sigmoid().tolist(), abs=1e-5)
+    with pytest.raises(CamsbenchError, match=r"contrast was 340 and is None|contrast was zebra and is None"):
+        quick_run(tmp_path / "run", *chosen)
+    for wrong, says in (
+        (["contrast=zebr"], "contrast=zebr: class 'zebr': no class of ImageNet"),
+        (["contrast=1000"], "class 1000 to compare with is none of them"),
+        (["contrast=zebra", "model.output=binary"], "model.output=binary has no second class"),
+        (["model.output=binary"], "binary is one logit"),
+        (["model.output=logits"], "model.output=logits: choose one of softmax, labels, binary, value"),
+        (["model.output=value"], r"metric=drop needs a confidence in \[0,1\]"),
+    ):
+        with pytest.raises(CamsbenchError, match=says):
+            quick_run(tmp_path / "wrong", *chosen, *wrong)
+
+
+def test_a_backend_without_gradients_asks_the_same() -> None:
+    there = camsbench.load_model("efficientnet_lite0", device="cpu", backend="onnxruntime")
+    here = camsbench.load_model("efficientnet_lite0", device="cpu")
+    x = torch.nn.functional.interpolate(torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(0)), (224, 224))
+    for asked in (Contrast(340), Label()):
+        ours = camsbench.evaluate("reciprocam", here.asking(asked), x, "zebra" if asked == Label() else 243)
+        theirs = camsbench.evaluate("reciprocam", there.asking(asked), x, "zebra" if asked == Label() else 243)
+        for column in ("probability", "drop", "insertion", "coherency"):
+            assert float(theirs[column][0]) == pytest.approx(float(ours[column][0]), abs=1e-3)

@@ -86,7 +86,7 @@ def choose_target(cfg: DictConfig) -> Target:
         return asked
     if CLASSES not in asked.provides:
         raise CamsbenchError(
-            f"contrast={cfg.contrast}: model.output={cfg.model.output} has no other class; leave it out"
+            f"contrast={cfg.contrast}: model.output={cfg.model.output} has no second class: leave it out"
         )
     try:
         return Contrast(cfg.contrast if type(cfg.contrast) is int else class_index(str(cfg.contrast)))

@@ -39,7 +39,7 @@ class Target(Protocol):
         ...
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        """Why outputs of this shape cannot be asked, and what to do; None where they can."""
+        """Why outputs of this shape, of one image, cannot be asked, and what to do; None where they can."""
         ...
 
     def indices(self, outputs: int) -> int:
@@ -73,6 +73,16 @@ def confidence_or_score(target: Target, output: Tensor, index: Tensor) -> Tensor
     return (target.confidence if CONFIDENCE in target.provides else target.score)(output, index)
 
 
+def refuse_shape(target: Target, shape: Sequence[int], name: str) -> None:
+    """See that outputs of this ``shape``, of one image, can be asked.
+
+    Raises:
+        CamsbenchError: they cannot.
+    """
+    if refusal := target.refusal(shape):
+        raise CamsbenchError(f"{name} gives {list(shape)} an image, {refusal}")
+
+
 @dataclass(frozen=True)
 class _Vector:
     """What targets of outputs [m,C] have in common, unless they say otherwise."""
@@ -82,11 +92,11 @@ class _Vector:
     squashes: ClassVar[bool] = True
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        if len(shape) == 4 and list(shape[2:]) == [1, 1]:
-            return "not logits [B,C]: append nn.Flatten(1)"
-        if len(shape) == 4:
-            return "scores for every place, not logits [B,C]: choose a classifier, pool its output, or ask for a Region"
-        return None if len(shape) == 2 else "not logits [B,C]: wrap it so that it does"
+        if len(shape) == 3 and list(shape[1:]) == [1, 1]:
+            return "not logits [C]: append nn.Flatten(1)"
+        if len(shape) == 3:
+            return "scores for every place, not logits [C]: choose a classifier, pool its output, or ask for a Region"
+        return None if len(shape) == 1 else "not logits [C]: wrap it so that it does"
 
     def indices(self, outputs: int) -> int:
         return outputs
@@ -109,7 +119,7 @@ class SoftmaxClass(_Vector):
     """One class of several that exclude each other: its logit, and its softmax probability."""
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        if len(shape) == 2 and shape[1] < 2:
+        if len(shape) == 1 and shape[0] < 2:
             return "whose softmax is 1 whatever it shows: say what it is with model.output=binary (a logit) or value"
         return super().refusal(shape)
 
@@ -136,7 +146,7 @@ class Binary(_Vector):
     is_logit: ClassVar[bool] = False
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        if len(shape) == 2 and shape[1] != 1:
+        if len(shape) == 1 and shape[0] != 1:
             return "and binary is one logit: use model.output=softmax or labels"
         return super().refusal(shape)
 
@@ -174,7 +184,7 @@ class Contrast(_Vector):
     is_logit: ClassVar[bool] = False
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        if len(shape) == 2 and not 0 <= self.other < shape[1]:
+        if len(shape) == 1 and not 0 <= self.other < shape[0]:
             return f"and the class {self.other} to compare with is none of them: give another"
         return super().refusal(shape)
 
@@ -197,8 +207,8 @@ class Embedding(_Vector):
     squashes: ClassVar[bool] = False
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        if len(shape) == 2 and tuple(self.reference.shape) != (shape[1],):
-            return f"and the reference has the shape {list(self.reference.shape)}: give one embedding [{shape[1]}]"
+        if len(shape) == 1 and tuple(self.reference.shape) != tuple(shape):
+            return f"and the reference has the shape {list(self.reference.shape)}: give one embedding {list(shape)}"
         return super().refusal(shape)
 
     def indices(self, outputs: int) -> int:
@@ -224,10 +234,10 @@ class Region(_Vector):
     is_logit: ClassVar[bool] = False
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        if len(shape) != 4:
-            return "not scores for every place [B,C,H,W], of which a Region can be asked: choose a segmentation network"
-        if self.mask is not None and (tuple(self.mask.shape) != tuple(shape[2:]) or not self.mask.any()):
-            return f"and the region is {list(self.mask.shape)}: give a mask {list(shape[2:])} that is True somewhere"
+        if len(shape) != 3:
+            return "not scores for every place [C,H,W], of which a Region can be asked: choose a segmentation network"
+        if self.mask is not None and (tuple(self.mask.shape) != tuple(shape[1:]) or not self.mask.any()):
+            return f"and the region is {list(self.mask.shape)}: give a mask {list(shape[1:])} that is True somewhere"
         return None
 
     def predict(self, output: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
-from camsbench.core.targets import SoftmaxClass, Target
+from camsbench.core.targets import SoftmaxClass, Target, refuse_shape
 from camsbench.errors import CamsbenchError
 from camsbench.models import graph
 from camsbench.models.compiled import compile_part
@@ -32,7 +32,7 @@ class TorchSplit:
     model: nn.Module
     features_graph: nn.Module
     head_graph: nn.Module
-    num_classes: int
+    output_shape: tuple[int, ...]  # of one image's outputs
     preprocess: Preprocess
     micro_batch: MicroBatch
     asked: Target = field(default_factory=SoftmaxClass)
@@ -70,8 +70,18 @@ class TorchSplit:
         return self if plain else replace(self, passes_copies=True)
 
     def asking(self, asked: Target) -> TorchSplit:
-        """The same network, asked something else of the same outputs."""
+        """The same network, asked something else of the same outputs.
+
+        Raises:
+            CamsbenchError: they cannot be asked that.
+        """
+        refuse_shape(asked, self.output_shape, self.name)
         return replace(self, asked=asked)
+
+    @property
+    def num_classes(self) -> int:
+        """The classes, or labels, that may be explained."""
+        return self.asked.indices(self.output_shape[0])
 
     def with_options(self, **changes: Any) -> TorchSplit:
         """The same network, passed otherwise."""
@@ -162,7 +172,7 @@ def cut(
         model=model,
         features_graph=features,
         head_graph=head,
-        num_classes=asked.indices(logits.shape[1]),
+        output_shape=tuple(logits.shape[1:]),
         asked=asked,
         preprocess=preprocess,
         micro_batch=micro_batch or MicroBatch.of("auto", device),

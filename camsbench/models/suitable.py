@@ -8,7 +8,7 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
-from camsbench.core.targets import Target
+from camsbench.core.targets import Target, refuse_shape
 from camsbench.errors import CamsbenchError
 
 SQUASHING = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "hardsigmoid", "special_softmax", "special_log_softmax"}
@@ -92,8 +92,7 @@ def check_outputs(out: object, asked: Target, graph: torch.fx.Graph, model: nn.M
     shape, dtype = list(out.shape), str(out.dtype).removeprefix("torch.")
     if shape[:1] != [2] or not out.is_floating_point():
         raise CamsbenchError(f"{name} gives {dtype} {shape} for 2 images, not logits [B,C]: wrap it so that it does")
-    if refusal := asked.refusal(shape):
-        raise CamsbenchError(f"{name} gives {dtype} {shape} for 2 images, {refusal}")
+    refuse_shape(asked, shape[1:], name)
     if asked.squashes and (squashed := _squashed(out, graph, model)):
         raise CamsbenchError(
             f"{name} ends in {squashed}, and that of logits is taken here: take it off, so that it gives logits"

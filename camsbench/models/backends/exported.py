@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
-from camsbench.core.targets import SoftmaxClass, Target
+from camsbench.core.targets import SoftmaxClass, Target, refuse_shape
 from camsbench.models.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
@@ -33,7 +33,7 @@ class ExportedSplit:
     features_graph: Graph
     head_graph: Graph
     whole_graph: Graph
-    num_classes: int
+    output_shape: tuple[int, ...]  # of one image's outputs
     preprocess: Preprocess
     micro_batch: MicroBatch
     weight_hash: str
@@ -54,8 +54,18 @@ class ExportedSplit:
         return replace(self, options=replace(self.options, short_cuts=False))
 
     def asking(self, asked: Target) -> ExportedSplit:
-        """The same network, asked something else of the same outputs."""
+        """The same network, asked something else of the same outputs.
+
+        Raises:
+            CamsbenchError: they cannot be asked that.
+        """
+        refuse_shape(asked, self.output_shape, self.name)
         return replace(self, asked=asked)
+
+    @property
+    def num_classes(self) -> int:
+        """The classes, or labels, that may be explained."""
+        return self.asked.indices(self.output_shape[0])
 
     @property
     def for_copies(self) -> ExportedSplit:
@@ -72,7 +82,7 @@ class ExportedSplit:
             features_graph=features,
             head_graph=head,
             whole_graph=whole,
-            num_classes=split.num_classes,
+            output_shape=split.output_shape,
             preprocess=split.preprocess,
             micro_batch=split.micro_batch,
             weight_hash=split.weight_hash,
