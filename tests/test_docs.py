@@ -38,7 +38,10 @@ def place(tmp_path: Path, sample_paths: list[Path]) -> Path:
     [
         ("A method", ["| gradcam       | 1 |", "| gridocclusion | 1 |"]),
         ("A metric", ["| Area ↓ |", "| gradcam | 2 |"]),
-        ("A network", ["mobilenet_v2 at features.18, 1 images", "| reciprocam | 1 |", "drop  complexity"]),
+        (
+            "A network",
+            ["mobilenet_v2 with random weights at features.18, 1 images", "| reciprocam | 1 |", "drop  complexity"],
+        ),
         ("A data source", ["2 images of table", "top-1 100.0 %"]),
     ],
 )

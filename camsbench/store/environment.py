@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,28 +65,15 @@ class Environment:
         if unknown:
             log.warning("%s does not say what code its plug-ins had: it is taken to be that of now", self.path.parent)
 
-    def refuse_other_images(self, source: Sequence[Record], failed: Collection[str]) -> None:
-        """Refuse a session whose images are not those of the run, though their names are.
-
-        Args:
-            source: all images of the data.
-            failed: the ids of those that could not be read: they may have been mended.
-
-        Raises:
-            CamsbenchError: an image has other bytes.
-        """
+    def changed_images(self, source: Sequence[Record]) -> list[str]:
+        """The ids of the images that the run looked at whose content is another now, of all images of its data."""
         if not self.exists:
-            return
+            return []
         before: dict[str, str] | None = self._read().get("images")
         if before is None:  # 0.1.0 did not note it
             log.warning("%s does not say what its images were: they are taken to be those of now", self.path.parent)
-            return
-        others = [one for one in changed(before, source) if one not in failed]
-        if others:
-            raise CamsbenchError(
-                f"{self.path.parent} holds a run of other images of the same names: {len(others)} of the {len(before)} "
-                f"that were looked at changed, the first is {others[0]}: choose another folder with output="
-            )
+            return []
+        return changed(before, source)
 
     def begin(self, identity: Mapping[str, Any], session: Mapping[str, Any], images: Mapping[str, str]) -> None:
         """Add this session, and the hashes of some of its images."""

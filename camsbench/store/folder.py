@@ -81,10 +81,10 @@ class RunFolder:
             CamsbenchError: the folder holds another run.
         """
         self._environment.refuse_mixing(identity)
-        self._environment.refuse_other_images(source, self._failed())
         if self.parts() and not self._environment.exists:
             raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
         self._set_aside_broken()
+        self._refuse_other_images(source)
         if self._alone:
             names = {path.name for path in self.parts()}
             for parts in (self._rows, self._curves):
@@ -109,7 +109,7 @@ class RunFolder:
         new = manifest.of_records(records, boxes)
         path = self.path / manifest.NAME
         if path.is_file():
-            new = manifest.added(manifest.read(path), new, path, self._failed())
+            new = manifest.added(manifest.read(path), new, path, self._failed)
         self.write_text(manifest.NAME, new.to_csv(index=False))
 
     def parts(self) -> list[Path]:
@@ -194,6 +194,16 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run, atomically."""
         return write_text(self.path / name, text)
+
+    def _refuse_other_images(self, source: Sequence[Record]) -> None:
+        """Refuse images that are not those of the run, though their names are; one that failed may have been mended."""
+        others = self._environment.changed_images(source)
+        others = sorted(set(others) - self._failed()) if others else []
+        if others:
+            raise CamsbenchError(
+                f"{self.path} holds a run of other images of the same names: {len(others)} of those that it looked at "
+                f"changed, the first is {others[0]}: choose another folder with output="
+            )
 
     def _failed(self) -> set[str]:
         """The ids of images that have a row with an error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,14 @@ def read(path: Path) -> pd.DataFrame:
     return found.reindex(columns=list(TYPES)).astype(TYPES)
 
 
-def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, failed: Collection[str]) -> pd.DataFrame:
+def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, failed: Callable[[], set[str]]) -> pd.DataFrame:
     """The images of ``old``, and those of ``new`` that are not among them.
 
     Args:
         old: the manifest as it is.
         new: lines of a session.
         path: the manifest's file, for the sentence.
-        failed: ids of images that could not be read: they may have been mended.
+        failed: gives the ids of images that could not be read: they may have been mended.
 
     Raises:
         CamsbenchError: another image is not what it was.
@@ -58,8 +58,8 @@ def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, failed: Collection[s
     for what, said in (("label", "label {}"), ("bytes", "{} bytes"), ("boxes", "boxes of the hash {}")):
         before, now = both[what], both[f"{what}_new"]
         others = before.notna() & now.notna() & (before != now).fillna(False)
-        if what == "bytes":
-            others &= ~both["image_id"].isin(failed)
+        if what == "bytes" and others.any():
+            others &= ~both["image_id"].isin(failed())
         if others.any():
             first = both[others].iloc[0]
             had, has = said.format(first[what]), said.format(first[f"{what}_new"])
