@@ -24,7 +24,7 @@ from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
 from camsbench.data.checks import check_imagenet, check_labels
-from camsbench.data.classes import class_index
+from camsbench.data.classes import IMAGENET, class_index
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
@@ -34,6 +34,7 @@ from camsbench.models.weights import ModelSpec
 
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
+NUMBERED = ("index", "parquet")  # layouts of images whose labels are numbers, of whatever classes
 
 
 def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
@@ -47,12 +48,12 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
     """
     _refuse_missing(cfg)
-    cfg = _with_class_index(cfg)
     runtime = check_runtime(cfg.runtime)
     methods, metrics = make_methods(cfg), make_metrics(cfg)
     limits, rule = read_limits(cfg, methods), make_rule(cfg)
     _check_values(cfg)
-    source: Sequence[Record] = records if records is not None else find_images(cfg.data)
+    found = find_images(cfg.data) if records is None else None
+    source: Sequence[Record] = found if found is not None else records or []
     if records is None:
         records = add_boxes(cfg.data, select_images(cfg.data, source), metrics)
     if (asked := cfg.get("report")) is not None and asked.html:
@@ -67,21 +68,26 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(splits[0], layer="+".join(split.layer for split in splits))]
+    cfg = _with_class_index(cfg, splits[0].num_classes)
     job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
-    check_imagenet(plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
+    if found is not None:
+        own = (
+            getattr(found, "layout", None) in NUMBERED and job.split.num_classes < IMAGENET
+        )  # numbers of other classes
+        check_imagenet(None if own else plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
     check_labels(records, job.split.num_classes, job.split.name)
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")
     return job
 
 
-def _with_class_index(cfg: DictConfig) -> DictConfig:
+def _with_class_index(cfg: DictConfig, num_classes: int) -> DictConfig:
     """``target`` as an index where a class is named."""
     target = cfg.target
     if target in TARGETS or type(target) is int:
         return cfg
     try:
-        index = class_index(str(target))
+        index = class_index(str(target), num_classes)
     except CamsbenchError as error:
         raise CamsbenchError(f"target={target}: choose predicted, label, or a class: {error}") from error
     changed = cfg.copy()

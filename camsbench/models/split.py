@@ -108,7 +108,8 @@ def cut(
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
     Args:
-        model: a classifier [B,3,H,W] -> [B,C], C > 1, in float32 and evaluation mode, that torch.fx can trace.
+        model: a classifier [B,3,H,W] -> [B,C], C > 1, in float32 or float64 and evaluation mode, that torch.fx can
+            trace.
         layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
             larger than 1×1.
         preprocess: what the network expects of a picture; its ``crop`` is the size of the test input.
