@@ -201,7 +201,7 @@ def _explained(
     protocol: str,
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> Explained:
-    x = torch.as_tensor(x)
+    x = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
     if x.ndim != 4 or x.shape[1] != 3 or len(x) == 0 or not x.is_floating_point():
         raise CamsbenchError(f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,3,H,W]")
     bad = (~x.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
@@ -227,7 +227,7 @@ def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:
         return None
     if isinstance(target, str):
         target = class_index(target, num_classes)
-    elif not isinstance(target, Tensor | np.ndarray | int):
+    elif not isinstance(target, Tensor | np.ndarray | np.integer | int):
         target = [class_index(each, num_classes) if isinstance(each, str) else each for each in target]
     classes = _outside_inference(torch.as_tensor(target)).to(x.device)
     classes = classes.expand(len(x)) if classes.ndim == 0 else classes

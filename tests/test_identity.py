@@ -18,7 +18,7 @@ from quick import QuickRun
 
 from camsbench import CamsbenchError
 from camsbench.data import fingerprint, imagenet
-from camsbench.run.code import own_code, plugin_code
+from camsbench.run.code import _without_words, own_code, plugin_code
 from camsbench.store.environment import Environment
 
 CHOSEN = ["metric=[drop]", "method=[gradcam]", "data=ilsvrc2012", "data.check=0"]
@@ -135,19 +135,23 @@ PLUGIN = """
 """
 
 
+@pytest.mark.parametrize("package", [True, False])
 @pytest.mark.parametrize("helpers", ["mine.helpers", ".helpers", "mine_helpers"])
-def test_an_edited_plug_in_is_another_run(helpers: str, tmp_path: Path) -> None:
+def test_an_edited_plug_in_is_another_run(helpers: str, package: bool, tmp_path: Path) -> None:
     """Also where a helper was edited that it imports from its own package, or that lies beside it."""
     folder = tmp_path / "plugins"
     (folder / "mine").mkdir(parents=True)
-    (folder / "mine" / "__init__.py").write_text("from .cam import Powered\n")
+    if package:
+        (folder / "mine" / "__init__.py").write_text("from .cam import Powered\n")
     (folder / "mine" / "cam.py").write_text(textwrap.dedent(PLUGIN.format(helpers=helpers)))
     helper = folder / "mine_helpers.py" if helpers == "mine_helpers" else folder / "mine" / "helpers.py"
     script = (
         "import json; from camsbench.run.code import plugin_code;"
-        "print(json.dumps(plugin_code({'method': {'mine': {'_target_': 'mine.Powered'}, 'gradcam':"
+        "print(json.dumps(plugin_code({'method': {'mine': {'_target_': 'TARGET'}, 'gradcam':"
         " {'_target_': 'camsbench.methods.gradcam.GradCAM'}}})))"
     )
+
+    script = script.replace("TARGET", "mine.Powered" if package else "mine.cam.Powered")
 
     def code(power: int) -> dict[str, str]:
         helper.write_text(f"power = {power}\n")
@@ -179,6 +183,14 @@ def test_code_is_part_of_what_a_run_is(tmp_path: Path) -> None:
     environment.begin({"seed": 0}, {"camsbench": "2", "code": {"method.rise": "y", "method.gradcam": "z"}}, {})
     (said,) = environment.code_changes()
     assert "method.rise: camsbench's own code changed since rows of this run were made (by camsbench 1)" in said
+
+
+def test_words_are_no_code(tmp_path: Path) -> None:
+    one, two, other = (tmp_path / f"{name}.py" for name in ("one", "two", "other"))
+    one.write_text('"""Of one."""\n\nx = 1  # why\n\n\ndef f() -> str:\n    """Say."""\n    return "a # b"\n')
+    two.write_text('"""Of\ntwo."""\nx = 1\ndef f() -> str:\n    return "a # b"\n')
+    other.write_text('x = 1\ndef f() -> str:\n    return "a # c"\n')
+    assert _without_words(one) == _without_words(two) != _without_words(other)
 
 
 def test_own_code_is_that_of_a_method_and_what_it_calls() -> None:

@@ -6,6 +6,7 @@ import csv
 import http.server
 import io
 import json
+import os
 import pickle
 import re
 import tarfile
@@ -260,8 +261,51 @@ def test_folders_and_files_that_are_links_are_read(tmp_path: Path, root: Path, p
         pictures[LABELS.index(record.label)] for record in found
     ]
     assert left(found) == []
-    (root / WNID[LABELS[0]] / "round").symlink_to(root)  # does not end in a circle
-    assert len(imagenet.find(str(root))) == 3
+    for round_trip in ("round", "again"):  # neither ends in a circle, also where the root itself is behind a link
+        (root / WNID[LABELS[0]] / round_trip).symlink_to(root)
+        (tmp_path / "store" / str(LABELS[1]) / round_trip).symlink_to(tmp_path / "store")
+    (tmp_path / "linked").symlink_to(root)
+    for place in (root, tmp_path / "linked"):
+        assert len(imagenet.find(str(place))) == 3
+    (root / WNID[1]).symlink_to(tmp_path / "unmounted")
+    with pytest.raises(CamsbenchError, match=rf"the link .*{WNID[1]} leads nowhere: mend it, or remove it"):
+        imagenet.find(str(root))
+
+
+def test_a_folder_that_cannot_be_listed_is_one_sentence(
+    root: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label, picture in zip(LABELS, pictures, strict=True):
+        put(root, f"{WNID[label]}/a.JPEG", picture)
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith(WNID[LABELS[1]]):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(CamsbenchError, match=rf"{WNID[LABELS[1]]} cannot be listed \(Permission denied\)"):
+        imagenet.find(str(root))
+
+
+def test_hidden_folders_hold_no_images(root: Path, pictures: list[bytes]) -> None:
+    put(root, f"{WNID[65]}/.thumbs/t.JPEG", pictures[0])
+    put(root, f"{WNID[970]}/images/a.JPEG", pictures[0])
+    put(root, f"{WNID[970]}/.ipynb_checkpoints/a.JPEG", pictures[0])
+    found = imagenet.find(str(root))
+    assert [(record.image_id, record.label) for record in found] == [("a", 970)]
+    assert left(found) == []
+
+
+def test_images_of_the_same_name_in_the_folders_of_two_classes(root: Path, pictures: list[bytes]) -> None:
+    put(root, "0/images/1.jpg", pictures[0])
+    put(root, "1/images/1.jpg", pictures[1])
+    assert [record.image_id for record in imagenet.find(str(root))] == ["0/images/1", "1/images/1"]
+    put(root, "1/more/1.jpg", pictures[1])
+    (root / "0" / "images" / "1.jpg").rename(root / "0" / "images" / "1.tif")
+    with pytest.raises(CamsbenchError, match=r"no image lies in its class folders themselves\. Left out: images in"):
+        imagenet.find(str(root))
 
 
 def test_images_in_a_folder_of_a_class_folder(root: Path, pictures: list[bytes]) -> None:
@@ -357,6 +401,31 @@ def test_a_folder_named_by_a_digit_that_is_no_number(root: Path, pictures: list[
     put(root, "²/b.JPEG", pictures[0])
     with pytest.raises(CamsbenchError, match="² is no class from 0 to 999"):
         imagenet.find(str(root))
+
+
+def test_samples_without_an_image_and_with_two_classes(root: Path, pictures: list[bytes]) -> None:
+    put(root, "val-0.tar", tar({"a.jpg": pictures[0], "a.cls": "7", "b.tif": pictures[0], "b.cls": "8"}))
+    assert left(imagenet.find(str(root))) == ["Left out: samples without an image that is read (1), the first is b."]
+    twice = io.BytesIO()
+    with tarfile.open(fileobj=twice, mode="w") as archive:
+        for name, content in (("a.jpg", pictures[0]), ("a.cls", b"7"), ("a.cls", b"8")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    put(root, "val-0.tar", twice.getvalue())
+    tars._contents.cache_clear()
+    with pytest.raises(CamsbenchError, match=r"the sample a has two \.cls: write it with one"):
+        imagenet.find(str(root))
+
+
+def test_pictures_of_other_kinds_in_a_flat_folder_are_said(root: Path, pictures: list[bytes]) -> None:
+    for name in (f"{IDS[0]}.JPEG", "b.tif", "deeper/c.JPEG"):
+        put(root, name, pictures[0])
+    put(root, "val.txt", f"{IDS[0]} 7\n")
+    assert [said.partition(" (")[0] for said in left(imagenet.find(str(root)))] == [
+        "Left out: pictures that are none of .jpeg, .jpg, .png, .webp, .bmp",
+        "Left out: images in folders inside the folder",
+    ]
 
 
 def test_archives_of_another_split_are_said(root: Path, pictures: list[bytes]) -> None:

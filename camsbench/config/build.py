@@ -25,7 +25,7 @@ from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
 from camsbench.core.targets import CLASSES, Contrast, Target, target_of
 from camsbench.data.checks import check_imagenet, check_labels
-from camsbench.data.classes import class_index
+from camsbench.data.classes import IMAGENET, class_index
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
@@ -35,6 +35,7 @@ from camsbench.models.weights import ModelSpec
 
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
+NUMBERED = ("index", "parquet")  # layouts of images whose labels are numbers, of whatever classes
 
 
 def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
@@ -48,59 +49,64 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
     """
     _refuse_missing(cfg)
-    cfg = _with_class_index(cfg)
     runtime = check_runtime(cfg.runtime)
     methods, metrics = make_methods(cfg), make_metrics(cfg)
     limits, rule = read_limits(cfg, methods), make_rule(cfg)
     _check_values(cfg)
-    source: Sequence[Record] = records if records is not None else find_images(cfg.data)
+    found = find_images(cfg.data) if records is None else None
+    source: Sequence[Record] = found if found is not None else records or []
     if records is None:
         records = add_boxes(cfg.data, select_images(cfg.data, source), metrics)
     if (asked := cfg.get("report")) is not None and asked.html:
         check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)
-    asked = choose_target(cfg)
-    check_needs(methods, provided, asked)
-    check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), asked, "metric")
+    outputs = target_of(cfg.model.get("output", "softmax"))
+    target = outputs if cfg.contrast is None else Contrast(0)  # which class is known when the network is
+    check_needs(methods, provided, target)
+    check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), target, "metric")
     splits = backends.move_to(runtime.backend, cut_networks(cfg, runtime), runtime.cache)
-    if isinstance(asked, Contrast):
-        splits = [split.asking(asked) for split in splits]
+    if cfg.contrast is not None:
+        splits = [split.asking(_contrast(cfg, outputs, split.num_classes)) for split in splits]
     for metric in metrics.values():
         if hasattr(metric, "labels"):
             metric.labels(splits[0])  # sanity checks: refuses the name of a layer that the network does not have
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(splits[0], layer="+".join(split.layer for split in splits))]
+    cfg = _with_class_index(cfg, splits[0].num_classes)
     job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
-    check_imagenet(plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
+    if found is not None:
+        own = (
+            getattr(found, "layout", None) in NUMBERED and job.split.num_classes < IMAGENET
+        )  # numbers of other classes
+        check_imagenet(None if own else plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
     check_labels(records, job.split.num_classes, job.split.name)
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")
     return job
 
 
-def choose_target(cfg: DictConfig) -> Target:
-    """What is asked of the network's output: as ``model.output`` says, or in contrast to the class ``contrast``."""
-    asked = target_of(cfg.model.get("output", "softmax"))
-    if cfg.contrast is None:
-        return asked
+def _contrast(cfg: DictConfig, asked: Target, num_classes: int) -> Contrast:
+    """What is asked in contrast to the class ``contrast``."""
     if CLASSES not in asked.provides:
         raise CamsbenchError(
             f"contrast={cfg.contrast}: model.output={cfg.model.output} has no second class: leave it out"
         )
+    if type(cfg.contrast) is int:
+        return Contrast(cfg.contrast)
     try:
-        return Contrast(cfg.contrast if type(cfg.contrast) is int else class_index(str(cfg.contrast)))
+        return Contrast(class_index(str(cfg.contrast), num_classes))
     except CamsbenchError as error:
         raise CamsbenchError(f"contrast={cfg.contrast}: {error}") from error
 
 
-def _with_class_index(cfg: DictConfig) -> DictConfig:
+def _with_class_index(cfg: DictConfig, num_classes: int) -> DictConfig:
     """``target`` as an index where a class is named."""
     target = cfg.target
     if target in TARGETS or type(target) is int:
         return cfg
     try:
-        index = class_index(str(target))
+        index = class_index(str(target), num_classes)
     except CamsbenchError as error:
         raise CamsbenchError(f"target={target}: choose predicted, label, or a class: {error}") from error
     changed = cfg.copy()

@@ -97,11 +97,12 @@ def find_images(node: DictConfig) -> Sequence[Record]:
     options = {key: value for key, value in plain(node).items() if key not in ("boxes", "check", *SELECTION)}
     check_targets("data", "data", options)
     try:
-        source: Sequence[Record] = instantiate(options)
+        found = instantiate(options)
     except InstantiationException as error:
         if isinstance(error.__cause__, CamsbenchError):
             raise error.__cause__ from None
         raise CamsbenchError(f"data: {error.__cause__ or error}") from error
+    source: Sequence[Record] = found if isinstance(found, Sequence) else list(found)
     refuse_doubles(source)
     return source
 

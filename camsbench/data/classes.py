@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from difflib import get_close_matches
 from functools import cache
 
+from PIL import Image
 from timm.data import ImageNetInfo
 
 from camsbench.errors import CamsbenchError
@@ -88,6 +90,13 @@ def image_id(name: str) -> str:
 def is_image(name: str) -> bool:
     """Whether a file's name is that of an image."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.rsplit("/", 1)[-1].startswith(".")
+
+
+def is_unread_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture of a kind that is not read, such as ``.tif``."""
+    suffix = posixpath.splitext(name)[1].lower()
+    hidden = posixpath.basename(name).startswith(".")
+    return suffix in Image.registered_extensions() and suffix not in IMAGE_SUFFIXES and not hidden
 
 
 def is_number(text: str) -> bool:

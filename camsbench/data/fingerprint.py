@@ -38,8 +38,8 @@ def encoded_length(source: ImageSource) -> int | None:
     """The bytes of an encoded image, where its place says so without reading it."""
     if isinstance(source, Path):
         return source.stat().st_size if source.is_file() else None
-    length: int | None = getattr(source, "length", None)
-    return length
+    length = getattr(source, "length", None)
+    return length if type(length) is int else None
 
 
 def _digest(record: Record) -> str | None:

@@ -6,12 +6,11 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Callable
 
-from PIL import Image
-
-from camsbench.data.classes import IMAGE_SUFFIXES, image_id, is_image
-from camsbench.data.found import LeftOut, left_out
+from camsbench.data.classes import image_id, is_image, is_unread_picture
+from camsbench.data.found import LeftOut, left_out, unread_pictures
 from camsbench.data.record import Record
 from camsbench.data.storage import Folder, Stored
+from camsbench.errors import CamsbenchError
 
 
 def images_by_class(folder: Folder, class_of: Callable[[str], int | None]) -> tuple[list[Record], tuple[LeftOut, ...]]:
@@ -31,7 +30,7 @@ def images_by_class(folder: Folder, class_of: Callable[[str], int | None]) -> tu
             continue
         if is_image(rest):
             inside[own][posixpath.dirname(rest)].append((path, file))
-        elif _is_picture(rest):
+        elif is_unread_picture(rest):
             unread.append(path)
     found: list[Record] = []
     deeper: list[str] = []
@@ -46,11 +45,8 @@ def images_by_class(folder: Folder, class_of: Callable[[str], int | None]) -> tu
     beside = [name for name in folder.files if is_image(name)]
     ignored = left_out("images in folders inside the class folders", deeper)
     ignored += left_out("images beside the class folders, which have no class", beside)
-    ignored += left_out(f"pictures that are none of {', '.join(IMAGE_SUFFIXES)}", unread)
+    ignored += unread_pictures(unread)
+    if not found and ignored:
+        said = " ".join(each.sentence() for each in ignored)
+        raise CamsbenchError(f"data.root={folder}: no image lies in its class folders themselves. {said} Move them")
     return found, ignored
-
-
-def _is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture of any kind, hidden ones left out."""
-    suffix = posixpath.splitext(name)[1].lower()
-    return suffix in Image.registered_extensions() and not posixpath.basename(name).startswith(".")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
+from camsbench.data.classes import IMAGE_SUFFIXES, is_unread_picture
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 
@@ -26,6 +27,13 @@ class LeftOut:
 def left_out(what: str, names: Sequence[str]) -> tuple[LeftOut, ...]:
     """What there is to say of the files ``names``: nothing where there are none."""
     return (LeftOut(what, len(names), min(names)),) if names else ()
+
+
+def unread_pictures(names: Sequence[str]) -> tuple[LeftOut, ...]:
+    """The pictures among files that are of a kind that is not read."""
+    return left_out(
+        f"pictures that are none of {', '.join(IMAGE_SUFFIXES)}", [n for n in names if is_unread_picture(n)]
+    )
 
 
 @dataclass(frozen=True)
@@ -82,4 +90,6 @@ def _twice(records: Sequence[Record]) -> set[str]:
 
 
 def _folder(record: Record) -> str:
-    return str(record.source).split("/")[-2]
+    """The folder that tells an image from others of its name: not the ``images`` that each class folder may have."""
+    *above, own, _ = str(record.source).split("/")
+    return f"{above[-1]}/{own}" if own == "images" and above else own

@@ -9,7 +9,7 @@ from camsbench.data import labels as tables
 from camsbench.data import shards, tars
 from camsbench.data.classes import WNID, image_id, index_of, is_image, is_number
 from camsbench.data.folders import images_by_class
-from camsbench.data.found import FoundImages, LeftOut, left_out, unique
+from camsbench.data.found import FoundImages, LeftOut, left_out, unique, unread_pictures
 from camsbench.data.labels import Labels
 from camsbench.data.record import Record
 from camsbench.data.storage import Folder, Stored
@@ -17,6 +17,7 @@ from camsbench.errors import CamsbenchError
 
 INSIDE = ("", "val", "data", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "validation")
 ARCHIVE = "ILSVRC2012_img_val.tar"
+NO_IMAGE = "samples without an image that is read"
 
 Lookup = Callable[[], Labels | None]
 """The file of labels, read when a layout asks for it: what lies beside labelled folders is none of ours."""
@@ -60,7 +61,9 @@ def flat_folder(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     labels = find_labels()
     if labels is None:
         raise CamsbenchError(_unlabelled(str(folder)))
-    ignored = _unlisted(there, labels, str(folder))
+    ignored = _unlisted(there, labels, str(folder)) + unread_pictures(folder.files)
+    deeper = [path for path, _ in folder.below() if is_image(path)] if folder.folders else []
+    ignored += left_out("images in folders inside the folder", deeper)
     records = [
         Record(one, there.get(one) or folder.file(f"{one}.JPEG"), labels.label[one], labels.boxes.get(one, ()))
         for one in sorted(labels.label)
@@ -79,7 +82,9 @@ def webdataset(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     names, ignored = _of_validation(tars_here, [name for name in tars_here if "val" in name])
     if not names:
         return None
-    records = [record for name in names for record in tars.samples(folder.file(name))]
+    found = [tars.samples(folder.file(name)) for name in names]
+    records = [record for records, _ in found for record in records]
+    ignored += left_out(NO_IMAGE, [key for _, keys in found for key in keys])
     return FoundImages("webdataset", f"{folder}, {len(names)} tars", records, "the samples' .cls or .json", ignored)
 
 
@@ -107,11 +112,11 @@ def of_tar(file: Stored, find_labels: Lookup) -> FoundImages:
     """The images of a tar: samples with classes of their own, or images whose labels lie in a file."""
     members = tars.images(file)
     if not members:
-        return FoundImages("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
+        return _of_samples(file)
     labels = find_labels()
     if labels is None:
         if tars.has_classes(file):
-            return FoundImages("webdataset", str(file), tars.samples(file), "the samples' .cls or .json")
+            return _of_samples(file)
         raise CamsbenchError(_unlabelled(str(file)))
     there = _by_id(members, str(file))
     ignored = _unlisted(there, labels, str(file))
@@ -121,6 +126,12 @@ def of_tar(file: Stored, find_labels: Lookup) -> FoundImages:
     listed = sorted(there.keys() & labels.label.keys())
     records = [Record(one, there[one], labels.label[one], labels.boxes.get(one, ())) for one in listed]
     return FoundImages("tar", str(file), records, labels.source, ignored)
+
+
+def _of_samples(file: Stored) -> FoundImages:
+    records, without = tars.samples(file)
+    labels = "the samples' .cls or .json"
+    return FoundImages("webdataset", str(file), records, labels, left_out(NO_IMAGE, without))
 
 
 def find_images(places: Sequence[Folder], find_labels: Lookup, layout: str) -> FoundImages | None:

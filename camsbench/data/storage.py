@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO, Any, Literal
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from camsbench.errors import CamsbenchError
 
@@ -92,6 +94,8 @@ class Folder:
             listed = self.fs.ls(self.path, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            raise CamsbenchError(_unlisted(self.path, error)) from error
         found = {posixpath.basename(one["name"].rstrip("/")): one for one in listed}
         return {name: found[name] for name in sorted(found) if name}
 
@@ -112,28 +116,56 @@ class Folder:
     def below(self) -> list[tuple[str, Stored]]:
         """The files in its folders, however deep, sorted, each with its path from here: one listing for all of them.
 
-        Links to folders are followed.
+        Links to folders are followed, but for those that lead back to where they lie; hidden folders are left out.
+
+        Raises:
+            CamsbenchError: a folder cannot be listed, or a link leads nowhere.
         """
-        found: list[tuple[str, Stored]] = []
-        for path, one in self.fs.find(self.path, detail=True).items():
+        found = [(path, file) for path, file in self._tree() if "/" in path]
+        return sorted(found, key=lambda each: each[0])
+
+    def _tree(self, links: tuple[Path, ...] = ()) -> Iterator[tuple[str, Stored]]:
+        for path, one in self._all():
             inside = posixpath.relpath(path, self.path)
-            if one["type"] != "directory" and not self._is_folder(one):
-                found.append((inside, Stored(self.fs, path, size=one.get("size"))))
-            elif one.get("islink") and not _is_above(path):
-                linked = self.child(inside)
-                deeper = [*linked.below(), *((name, linked.file(name)) for name in linked.files)]
-                found += [(f"{inside}/{rest}", file) for rest, file in deeper]
-        return sorted(((name, file) for name, file in found if "/" in name), key=lambda each: each[0])
+            if any(part.startswith(".") for part in inside.split("/")):
+                continue
+            if not one.get("islink"):
+                yield inside, Stored(self.fs, path, size=one.get("size"))
+                continue
+            target = Path(path).resolve()
+            if not target.exists():
+                raise CamsbenchError(f"data.root: the link {path} leads nowhere: mend it, or remove it")
+            if target.is_file():
+                yield inside, Stored(self.fs, path, size=one.get("size"))
+            elif target not in links and not _leads_back(target, Path(path)):
+                linked = Folder(self.fs, path)
+                yield from ((f"{inside}/{rest}", file) for rest, file in linked._tree((*links, target)))
+
+    def _all(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All below that is no folder, by its whole path; ``find`` would pass over folders that cannot be listed."""
+        if not isinstance(self.fs, LocalFileSystem):
+            yield from self.fs.find(self.path, detail=True).items()
+            return
+        for one in self._listed.values():
+            if one["type"] == "directory":
+                yield from Folder(self.fs, one["name"])._all()
+            else:
+                yield one["name"], one
+
+
+def _leads_back(target: Path, link: Path) -> bool:
+    """Whether a link leads to a folder that it lies in: its files are listed already."""
+    here = link.parent.resolve()
+    return target == here or target in here.parents
+
+
+def _unlisted(path: str, error: OSError) -> str:
+    return f"data.root: the folder {path} cannot be listed ({error.strerror or error}): its images would be lost"
 
 
 def _above(path: str) -> str:
     host, _, inside = path.rpartition("://")  # nothing is above a server
     return posixpath.dirname(path) if not host or "/" in inside else path
-
-
-def _is_above(link: str) -> bool:
-    """Whether a link leads back to a folder that it lies in: its files are listed already."""
-    return Path(link).resolve() in Path(link).absolute().parents
 
 
 def locate(option: str, root: str) -> Folder | Stored:

@@ -34,8 +34,8 @@ def has_classes(archive: Stored) -> bool:
     return any(name.endswith(CLASS_SUFFIXES) for name, _ in members(archive))
 
 
-def samples(archive: Stored) -> list[Record]:
-    """The samples of a webdataset tar: ``KEY.jpg`` and its class in ``KEY.cls`` or in ``KEY.json``.
+def samples(archive: Stored) -> tuple[list[Record], list[str]]:
+    """The samples of a webdataset tar, ``KEY.jpg`` and its class in ``KEY.cls`` or in ``KEY.json``; keys without image.
 
     Raises:
         CamsbenchError: an image has no class.
@@ -49,6 +49,8 @@ def samples(archive: Stored) -> list[Record]:
                 f"data.root={archive}: the sample {key} has two images, {sample['image'].name} and {member.name}: "
                 "write the shards with one"
             )
+        if not is_image(name) and f".{suffix.lower()}" in CLASS_SUFFIXES and suffix.lower() in sample:
+            raise CamsbenchError(f"data.root={archive}: the sample {key} has two .{suffix.lower()}: write it with one")
         sample["image" if is_image(name) else suffix.lower()] = member
     found = []
     for key, sample in grouped.items():
@@ -56,7 +58,7 @@ def samples(archive: Stored) -> list[Record]:
             found.append(Record(image_id(sample["image"].name), sample["image"], _label(archive, key, sample)))
     if not found:
         raise CamsbenchError(f"data.root={archive}: no image lies in this tar; give that of the validation images")
-    return found
+    return found, [key for key, sample in grouped.items() if "image" not in sample and "cls" in sample]
 
 
 def members(archive: Stored) -> Iterator[tuple[str, Stored]]:
@@ -114,7 +116,7 @@ def _label(archive: Stored, key: str, sample: dict[str, Stored]) -> int:
         if "json" in sample:
             said = json.loads(sample["json"].text())
             value = next(said[name] for name in ("label", "cls", "class", "target") if name in said)
-            return value if isinstance(value, int) else index_of(str(value), where)
+            return value if type(value) is int else index_of(str(value), where)
     except (ValueError, StopIteration, UnicodeDecodeError) as error:
         raise CamsbenchError(
             f"{where} has a class that cannot be read: {str(error) or 'no label in its .json'}"

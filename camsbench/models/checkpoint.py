@@ -16,7 +16,7 @@ from torch import Tensor
 
 from camsbench.errors import CamsbenchError
 
-AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "swa_state_dict", "swa_model")
 PLAIN = ("state_dict", "model", "model_state_dict")
 COUNTS = {"n_averaged"}  # of torch's AveragedModel
 TRAINING = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception v3 that only training uses

@@ -17,6 +17,7 @@ from camsbench.config.instantiate import make_metrics
 from camsbench.config.job import Job
 from camsbench.core.columns import Column, all_columns, merge_columns
 from camsbench.errors import CamsbenchError
+from camsbench.run.identity import identity
 from camsbench.store import manifest
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
@@ -124,9 +125,13 @@ class SavedRun:
         """Its objects, built again from its configuration.
 
         Raises:
-            CamsbenchError: its data or network are not there any more.
+            CamsbenchError: its data or network are not there any more, or others are there in their place.
         """
-        return self.built if self.built is not None else build(self.config)
+        if self.built is not None:
+            return self.built
+        job = build(self.config)
+        self.folder.refuse_others(identity(job), job.source)
+        return job
 
     @property
     def maps(self) -> MapFolder:

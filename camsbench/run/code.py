@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import tokenize
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -68,29 +69,29 @@ class _Sources:
         return "\n".join(self._of_module(module) for module in sorted(modules) if not within(module, ("camsbench",)))
 
     def of_own(self, target: str) -> str:
-        files = self._reach(self._module_of(target), lambda name: within(name, OWN), lambda _: True)
+        files = self._reach(self._module_of(target), lambda name: within(name, OWN))
         return "\n".join(f"{name} {self._without_words(path)}" for name, path in sorted(files.items()))
 
     def _of_module(self, module: str) -> str:
-        file, top = self._file(module), self._file(module.partition(".")[0])
+        file = self._file(module)
         if file is None:
             raise CamsbenchError(
                 f"the source of the plug-in {module} cannot be found: give it as a file that Python imports"
             )
         if _installed(file):
             return f"{module} {_version(module)} {_digest(file.read_bytes())}"
-        home = top.parent.parent if top is not None and top.name == "__init__.py" else (top or file).parent
-        files = self._reach(module, lambda _: True, lambda path: path.is_relative_to(home) and not _installed(path))
+        home = file.parents[module.count(".") + (file.name == "__init__.py")]  # where Python found the package
+        files = self._reach(module, lambda name: not within(name, ("camsbench",)) and _lies_in(name, home))
         return "\n".join(f"{name} {_digest(path.read_bytes())}" for name, path in sorted(files.items()))
 
-    def _reach(self, module: str, by_name: Callable[[str], bool], by_path: Callable[[Path], bool]) -> dict[str, Path]:
-        """The files of a module and of those that it imports, to any depth, whose names and paths are wanted."""
+    def _reach(self, module: str, wanted: Callable[[str], bool]) -> dict[str, Path]:
+        """The files of a module and of those that it imports, to any depth, whose names are ``wanted``."""
         found: dict[str, Path] = {}
         left = [module]
         while left:
             name = left.pop()
-            path = self._file(name) if name not in found and by_name(name) else None
-            if path is not None and by_path(path):
+            path = self._file(name) if name not in found and wanted(name) else None
+            if path is not None:
                 found[name] = path
                 left += [*_parents(name), *self._imports(name, path)]
         return found
@@ -107,7 +108,11 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
         return ()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:  # a module that is only tried
+        return ()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [name for alias in node.names for name in (alias.name, *_parents(alias.name))]
         elif isinstance(node, ast.ImportFrom):
@@ -121,11 +126,21 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
+def _lies_in(name: str, home: Path) -> bool:
+    """Whether a module's top package lies in the folder ``home`` and was not installed; nothing is imported for it."""
+    try:
+        spec = find_spec(name.partition(".")[0])
+    except Exception:  # a finder of somebody else's
+        return False
+    places = [spec.origin, *(spec.submodule_search_locations or [])] if spec is not None else []
+    return any(Path(each).is_relative_to(home) and not _installed(Path(each)) for each in places if each)
+
+
 def _file(module: str) -> Path | None:
     """The file of a module; None where there is no such module, or none with a file."""
     try:
         spec = find_spec(module)
-    except (ImportError, ValueError, AttributeError):
+    except Exception:  # it imports the packages above, which may do anything
         return None
     path = Path(spec.origin) if spec is not None and spec.origin else None
     return path if path is not None and path.is_file() else None
@@ -136,11 +151,18 @@ def _installed(path: Path) -> bool:
 
 
 def _without_words(path: Path) -> str:
-    tree = ast.parse(path.read_bytes())
-    for node in ast.walk(tree):
+    """The hash of a source without comments, docstrings and empty lines: the same under every version of Python."""
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    with tokenize.open(path) as file:
+        comments = [t.start for t in tokenize.generate_tokens(file.readline) if t.type == tokenize.COMMENT]
+    for row, column in comments:
+        lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return _digest(ast.dump(tree).encode())
+            words = node.body[0]
+            lines[words.lineno - 1 : words.end_lineno] = [""] * ((words.end_lineno or words.lineno) - words.lineno + 1)
+    return _digest("\n".join(line.rstrip() for line in lines if line.strip()).encode())
 
 
 def _version(module: str) -> str:

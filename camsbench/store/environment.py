@@ -92,9 +92,10 @@ class Environment:
     def code_changes(self) -> list[str]:
         """A sentence for each choice that sessions of this run made with different code of camsbench's own."""
         sessions = self._read()["sessions"]
+        own = sessions.pop(self._session)
         said: dict[str, list[str]] = {}
-        for option, now in sessions[-1].get("code", {}).items():
-            for session in sessions[:-1]:
+        for option, now in own.get("code", {}).items():
+            for session in sessions:
                 before = session.get("code", {option: "not noted"}).get(option, now)
                 if before != now and session["camsbench"] not in said.setdefault(option, []):
                     said[option].append(session["camsbench"])

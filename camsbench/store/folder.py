@@ -96,6 +96,15 @@ class RunFolder:
         """What is to be said of rows that camsbench's own code made before it changed."""
         return self._environment.code_changes()
 
+    def refuse_others(self, identity: Mapping[str, Any], source: Sequence[Record]) -> None:
+        """Refuse what is not this run: other settings, network or code, or other images of the same names.
+
+        Raises:
+            CamsbenchError: it is another.
+        """
+        self._environment.refuse_mixing(identity)
+        self._refuse_other_images(source)
+
     def account(self, cost: Mapping[str, Any]) -> None:
         """Add to this session what it cost."""
         self._environment.account(cost)
@@ -109,7 +118,7 @@ class RunFolder:
         new = manifest.of_records(records, boxes)
         path = self.path / manifest.NAME
         if path.is_file():
-            new = manifest.added(manifest.read(path), new, path, self._failed)
+            new = manifest.added(manifest.read(path), new, path, self._measured)
         self.write_text(manifest.NAME, new.to_csv(index=False))
 
     def parts(self) -> list[Path]:
@@ -196,19 +205,19 @@ class RunFolder:
         return write_text(self.path / name, text)
 
     def _refuse_other_images(self, source: Sequence[Record]) -> None:
-        """Refuse images that are not those of the run, though their names are; one that failed may have been mended."""
+        """Refuse other images of the same names; one without a row that is no error may have been mended."""
         others = self._environment.changed_images(source)
-        others = sorted(set(others) - self._failed()) if others else []
+        others = sorted(set(others) & self._measured()) if others else []
         if others:
             raise CamsbenchError(
                 f"{self.path} holds a run of other images of the same names: {len(others)} of those that it looked at "
                 f"changed, the first is {others[0]}: choose another folder with output="
             )
 
-    def _failed(self) -> set[str]:
-        """The ids of images that have a row with an error."""
-        failed = (table.filter(pc.is_valid(table["error"])) for table in self._rows.read(["image_id", "error"]))
-        return {one for table in failed for one in table["image_id"].to_pylist()}
+    def _measured(self) -> set[str]:
+        """The ids of images that have a row without an error."""
+        good = (table.filter(pc.is_null(table["error"])) for table in self._rows.read(["image_id", "error"]))
+        return {one for table in good for one in table["image_id"].to_pylist()}
 
     def _set_aside_broken(self) -> None:
         for name in {*self._rows.broken(), *self._curves.broken()}:

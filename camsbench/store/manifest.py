@@ -42,14 +42,14 @@ def read(path: Path) -> pd.DataFrame:
     return found.reindex(columns=list(TYPES)).astype(TYPES)
 
 
-def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, failed: Callable[[], set[str]]) -> pd.DataFrame:
+def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, measured: Callable[[], set[str]]) -> pd.DataFrame:
     """The images of ``old``, and those of ``new`` that are not among them.
 
     Args:
         old: the manifest as it is.
         new: lines of a session.
         path: the manifest's file, for the sentence.
-        failed: gives the ids of images that could not be read: they may have been mended.
+        measured: gives the ids of images that have a row without an error: others may have been mended.
 
     Raises:
         CamsbenchError: another image is not what it was.
@@ -59,7 +59,7 @@ def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, failed: Callable[[],
         before, now = both[what], both[f"{what}_new"]
         others = before.notna() & now.notna() & (before != now).fillna(False)
         if what == "bytes" and others.any():
-            others &= ~both["image_id"].isin(failed())
+            others &= both["image_id"].isin(measured())
         if others.any():
             first = both[others].iloc[0]
             had, has = said.format(first[what]), said.format(first[f"{what}_new"])
