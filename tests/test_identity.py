@@ -112,12 +112,12 @@ def test_a_fingerprint_reads_a_few_images_of_many(clean: Path, tmp_path: Path) -
     sampled = fingerprint.sample(records)
     assert list(sampled)[:3] == ["000", "018", "037"]  # spread over all
     assert len(sampled) == fingerprint.READ
-    assert fingerprint.changed(sampled, records) == []
+    assert fingerprint.changed(sampled, records, {}) == []
     for number in (0, 18):
         place = tmp_path / "many" / "7" / f"{number:03}.jpg"
         place.unlink()
         place.write_bytes(b"other")
-    assert fingerprint.changed(sampled, records) == ["000", "018"]
+    assert fingerprint.changed(sampled, records, {}) == ["000", "018"]
     (tmp_path / "many" / "7" / "000.jpg").unlink()
     assert next(iter(fingerprint.sample(records))) == "018"  # another stands in for what cannot be read
 

@@ -76,10 +76,9 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     cfg = _with_class_index(cfg, splits[0].num_classes)
     job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
     if found is not None:
-        own = (
-            getattr(found, "layout", None) in NUMBERED and job.split.num_classes < IMAGENET
-        )  # numbers of other classes
-        check_imagenet(None if own else plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
+        numbered = getattr(found, "layout", None) in NUMBERED
+        if not (numbered and job.split.num_classes < IMAGENET):  # where they may be numbers of other classes
+            check_imagenet(plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
     check_labels(records, job.split.num_classes, job.split.name)
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")

@@ -65,7 +65,7 @@ class Environment:
         if unknown:
             log.warning("%s does not say what code its plug-ins had: it is taken to be that of now", self.path.parent)
 
-    def changed_images(self, source: Sequence[Record]) -> list[str]:
+    def changed_images(self, source: Sequence[Record], known: Mapping[str, str]) -> list[str]:
         """The ids of the images that the run looked at whose content is another now, of all images of its data."""
         if not self.exists:
             return []
@@ -73,7 +73,7 @@ class Environment:
         if before is None:  # 0.1.0 did not note it
             log.warning("%s does not say what its images were: they are taken to be those of now", self.path.parent)
             return []
-        return changed(before, source)
+        return changed(before, source, known)
 
     def begin(self, identity: Mapping[str, Any], session: Mapping[str, Any], images: Mapping[str, str]) -> None:
         """Add this session, and the hashes of some of its images."""

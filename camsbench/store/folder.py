@@ -84,7 +84,7 @@ class RunFolder:
         if self.parts() and not self._environment.exists:
             raise CamsbenchError(f"{self.path} has rows but no environment.json: choose another folder with output=")
         self._set_aside_broken()
-        self._refuse_other_images(source)
+        self._refuse_other_images(source, images or {})
         if self._alone:
             names = {path.name for path in self.parts()}
             for parts in (self._rows, self._curves):
@@ -103,7 +103,7 @@ class RunFolder:
             CamsbenchError: it is another.
         """
         self._environment.refuse_mixing(identity)
-        self._refuse_other_images(source)
+        self._refuse_other_images(source, {})
 
     def account(self, cost: Mapping[str, Any]) -> None:
         """Add to this session what it cost."""
@@ -204,9 +204,9 @@ class RunFolder:
         """Write a text file of the run, atomically."""
         return write_text(self.path / name, text)
 
-    def _refuse_other_images(self, source: Sequence[Record]) -> None:
+    def _refuse_other_images(self, source: Sequence[Record], known: Mapping[str, str]) -> None:
         """Refuse other images of the same names; one without a row that is no error may have been mended."""
-        others = self._environment.changed_images(source)
+        others = self._environment.changed_images(source, known)
         others = sorted(set(others) & self._measured()) if others else []
         if others:
             raise CamsbenchError(
