@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -13,6 +12,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
 Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names of pictures, by their channels
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Preprocess:
     """A network's (or a protocol's) preprocessing.
 
     ``resize`` is the length of the shorter side in pixels, or ``[height, width]``; ``crop`` is the side of the centre
-    crop in pixels; ``mean`` and ``std`` are per channel, for pixels in [0,1].
+    crop in pixels, or its ``[height, width]``; ``mean`` and ``std`` are per channel, for pixels in [0,1]: one of grey
+    images, three of colour, four of colour and a fourth channel (RGBA).
     """
 
     resize: int | Sequence[int]
-    crop: int
+    crop: int | Sequence[int]
     interpolation: str
     mean: Sequence[float]
     std: Sequence[float]
@@ -34,47 +35,75 @@ class Preprocess:
             raise ValueError(f"interpolation is '{self.interpolation}': it must be bilinear or bicubic")
         if not all(s > 0 for s in self.std):
             raise ValueError(f"std is {list(self.std)}: every value must be above 0")
+        if len(self.mean) not in MODES or len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean is {list(self.mean)} and std {list(self.std)}: give 1, 3 or 4 values each, one a channel"
+            )
+        for name, sides in (("resize", self.resize), ("crop", self.crop)):
+            if not _are_sides(sides):
+                raise ValueError(f"{name} is {sides}: give pixels from 1 up, or [height, width]")
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return len(self.mean)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        return (self.crop, self.crop) if isinstance(self.crop, int) else (self.crop[0], self.crop[1])
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """The resized and cropped picture, uint8 [3,crop,crop].
+        """The resized and cropped picture of 8 bits a channel, uint8 [C,H,W].
 
         As torchvision reads it: the first frame of an animation, and not turned as its EXIF data may ask, to which
         neither published accuracies nor the boxes of ILSVRC2012 stand.
+
+        Raises:
+            ValueError: the network takes four channels, and the picture does not have them.
         """
-        rgb = _in_bytes(image).convert("RGB")
+        if self.channels == 4:
+            if image.mode != "RGBA":
+                raise ValueError(f"it is {image.mode}, and the network takes four channels: save it as RGBA")
+            return torch.cat([self._cut(band) for band in image.split()])  # Pillow would weigh colours by the fourth
+        return self._cut(image.convert(MODES[self.channels]))
+
+    def mask(self, inside: Image.Image) -> Tensor:
+        """A mask of the picture (mode ``L``, 0 outside) as the crop shows it, bool [H,W]: no pixel is mixed."""
+        return self._cut(inside, InterpolationMode.NEAREST)[0] > 0
+
+    def _cut(self, image: Image.Image, interpolation: InterpolationMode | None = None) -> Tensor:
         size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-        resized = TF.resize(rgb, size, interpolation=InterpolationMode(self.interpolation), antialias=True)
-        return TF.pil_to_tensor(TF.center_crop(resized, [self.crop, self.crop]))
+        mode = interpolation or InterpolationMode(self.interpolation)
+        resized = TF.resize(image, size, interpolation=mode, antialias=True)
+        return TF.pil_to_tensor(TF.center_crop(resized, list(self.size)))
 
     def boxes(self, boxes: Sequence[Box], width: int, height: int) -> list[Box]:
         """Boxes in pixels of the original picture, carried into the crop and clipped; those outside are dropped."""
         new_h, new_w = self._resized(width, height)
-        left, top = self._offset(new_w), self._offset(new_h)
+        crop_h, crop_w = self.size
+        left, top = _offset(new_w, crop_w), _offset(new_h, crop_h)
         carried = []
         for xmin, ymin, xmax, ymax in boxes:
-            x0, x1 = (min(max(x * new_w / width - left, 0), self.crop) for x in (xmin, xmax))
-            y0, y1 = (min(max(y * new_h / height - top, 0), self.crop) for y in (ymin, ymax))
+            x0, x1 = (min(max(x * new_w / width - left, 0), crop_w) for x in (xmin, xmax))
+            y0, y1 = (min(max(y * new_h / height - top, 0), crop_h) for y in (ymin, ymax))
             if x1 > x0 and y1 > y0:
                 carried.append((x0, y0, x1, y1))
         return carried
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Network input, float [B,3,H,W], of uint8 pixels [B,3,H,W] on the same device."""
+        """Network input, float [B,C,H,W], of uint8 pixels [B,C,H,W] on the same device."""
         mean, std = self._statistics(pixels)
         return (pixels.float() / 255 - mean) / std
 
     def black(self, like: Tensor) -> Tensor:
-        """The normalised value [1,3,1,1] of a black pixel, on the device of ``like``."""
+        """The normalised value [1,C,1,1] of a black pixel, on the device of ``like``."""
         mean, std = self._statistics(like)
         return -mean / std
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(list(v), device=like.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
         return mean, std
-
-    def _offset(self, side: int) -> int:
-        """Where the crop begins in a side of the resized picture, as torchvision rounds; below 0 where it is padded."""
-        return round((side - self.crop) / 2) if side >= self.crop else -((self.crop - side) // 2)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         if not isinstance(self.resize, int):
@@ -84,15 +113,13 @@ class Preprocess:
         return self.resize, int(self.resize * width / height)
 
 
-def _in_bytes(image: Image.Image) -> Image.Image:
-    """A picture of 16 bits a pixel at 8: Pillow would cut off what is above 255, not scale it.
+def _are_sides(sides: object) -> bool:
+    """Whether this is a length, or a height and a width."""
+    each = [sides] if isinstance(sides, int) else list(sides) if isinstance(sides, Sequence) else []
+    pair = not isinstance(sides, int)
+    return len(each) == (2 if pair else 1) and all(type(side) is int and side > 0 for side in each)
 
-    Raises:
-        ValueError: a picture of 32 bits or of decimal numbers, of which nobody says what is black and what is white.
-    """
-    if image.mode in ("I", "F"):
-        kind = "whole" if image.mode == "I" else "decimal"
-        raise ValueError(f"its pixels are {kind} numbers of 32 bits without a scale: save it with 8 or 16 bits a pixel")
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+
+def _offset(side: int, crop: int) -> int:
+    """Where the crop begins in a side of the resized picture, as torchvision rounds; below 0 where it is padded."""
+    return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)

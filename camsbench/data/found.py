@@ -38,13 +38,18 @@ def unread_pictures(names: Sequence[str]) -> tuple[LeftOut, ...]:
 
 @dataclass(frozen=True)
 class FoundImages(Sequence[Record]):
-    """Images, and how they were recognised."""
+    """Images, and how they were recognised.
+
+    ``class_names`` are those that the records' labels count, of data whose classes are names; without them the labels
+    are the network's own indices.
+    """
 
     layout: str
     where: str
     records: list[Record]
     labels: str  # what said which class an image has
     left_out: tuple[LeftOut, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from camsbench.core.preprocess import Box, Preprocess
+from camsbench.data.depth import to_bytes
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 
@@ -44,7 +45,7 @@ def read(record: Record, preprocess: Preprocess) -> Picture:
     """Decode, resize and crop one image."""
     try:
         with record.source.open("rb") as file, Image.open(file) as image:
-            pixels = preprocess.pixels(image)
+            pixels = preprocess.pixels(to_bytes(image, record.scale))
             width, height = image.size
     except Exception as error:  # a decoder meets any kind of file
         name = record.source.name

@@ -1,11 +1,17 @@
-"""One labelled image of a run, wherever it lies."""
+"""One image of a run, wherever it lies, and what is known of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import IO, Any, Literal, Protocol
 
+import numpy as np
+
 from camsbench.core.preprocess import Box
+
+Cell = str | float | int | bool | None
+"""A value of a table's further columns."""
 
 
 class ImageSource(Protocol):
@@ -20,12 +26,43 @@ class ImageSource(Protocol):
     def open(self, mode: Literal["rb"]) -> IO[Any]: ...
 
 
+class MaskSource(Protocol):
+    """The pixels of an object; ``str(mask)`` says where they come from, and differs where the pixels do."""
+
+    def pixels(self, width: int, height: int) -> np.ndarray:
+        """Bool [height,width], of a picture of this size; raises ``ValueError`` where the mask is of another."""
+        ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a picture the objects of a label are."""
+
+    boxes: tuple[Box, ...] = ()
+    mask: MaskSource | None = None
+
+
 @dataclass(frozen=True)
 class Record:
-    """One labelled image: ``boxes`` in pixels of the picture, or in fractions of its sides where ``relative``."""
+    """One image.
+
+    Args:
+        image_id: one an image.
+        source: where its encoded bytes are.
+        label: the class index; None where the image has no label, or several.
+        boxes: in pixels of the picture, or in fractions of its sides where ``relative``.
+        mask: the pixels of its object, for whoever has them instead of boxes.
+        several: the labels of an image that has more than one, or boxes of more than one, with their places.
+        cells: further columns of a table, which the rows take along.
+        scale: what is black and what is white, in a picture of more than 8 bits a pixel.
+    """
 
     image_id: str
     source: ImageSource
-    label: int
+    label: int | None
     boxes: tuple[Box, ...] = ()
     relative: bool = False
+    mask: MaskSource | None = None
+    several: Mapping[int, Place] = field(default_factory=dict)
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    scale: tuple[float, float] | None = None
