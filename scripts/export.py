@@ -58,8 +58,8 @@ def write(source: Path, folder: Path, form: str) -> Path:
 def note(split: TorchSplit, files: list[Path]) -> str:
     """What the files take and give."""
     pre = split.preprocess
-    channels, height, width = split.features(noise(1, pre.crop)).shape[1:]
-    image, A = f"[batch,3,{pre.crop},{pre.crop}]", f"[batch,{channels},{height},{width}]"
+    channels, height, width = split.features(noise(1, pre)).shape[1:]
+    image, A = f"[batch,{','.join(map(str, pre.shape))}]", f"[batch,{channels},{height},{width}]"
     return (
         f"{split.name} cut at layer '{split.layer}', weights {split.weight_hash}, float32, any batch size:\n"
         f"  {files[0]}: images x {image} -> activations y {A}\n"

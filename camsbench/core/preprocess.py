@@ -53,6 +53,11 @@ class Preprocess:
         """Height and width of the network's input."""
         return (self.crop, self.crop) if isinstance(self.crop, int) else (self.crop[0], self.crop[1])
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's input."""
+        return (self.channels, *self.size)
+
     def pixels(self, image: Image.Image) -> Tensor:
         """The resized and cropped picture of 8 bits a channel, uint8 [C,H,W].
 

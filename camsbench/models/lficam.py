@@ -84,9 +84,8 @@ def around(split: TorchSplit) -> LFINetwork:
     operations that read the mode while traced (stochastic depth) stay off.
     """
     device = next(split.model.parameters()).device
-    side = split.preprocess.crop
     with torch.no_grad():
-        channels = split.features(torch.zeros(1, 3, side, side, device=device)).shape[1]
+        channels = split.features(torch.zeros(1, *split.preprocess.shape, device=device)).shape[1]
     return LFINetwork(split.features_graph, split.head_graph, channels).to(device)
 
 

@@ -154,8 +154,8 @@ class BareTimer:
     @cached_property
     def _images(self) -> tuple[Tensor, Tensor]:
         """A micro-batch of noise and its activations, passed once to warm up."""
-        side = self.split.preprocess.crop
-        noise = torch.randn(self.split.micro_batch.size, 3, side, side, generator=torch.Generator().manual_seed(0))
+        shape = (self.split.micro_batch.size, *self.split.preprocess.shape)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         x = noise.to(self.split.device, memory_format=self.split.memory_format)
         with torch.no_grad():
             A = self.split.features(x)

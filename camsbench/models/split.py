@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -125,11 +126,11 @@ def cut(
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
     Args:
-        model: a network [B,3,H,W] -> [B,C], without a softmax or sigmoid at its end, in float32 or float64 and
+        model: a network [B,3,H,W] -> [B,C] (or of 1 or 4 channels), without a softmax or sigmoid at its end, in float32 or float64 and
             evaluation mode, that torch.fx can trace.
         layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
             larger than 1×1.
-        preprocess: what the network expects of a picture; its ``crop`` is the size of the test input.
+        preprocess: what the network expects of a picture; its ``shape`` is that of the test input.
         fold, repack: see ``PassOptions``.
         options: all of these options together, in place of ``fold`` and ``repack``.
         asked: what is asked of the outputs; None: one class of a softmax.
@@ -147,7 +148,7 @@ def cut(
     options = options or PassOptions(fold=fold, repack=repack)
     traced = graph.trace(model, name)
     check_inputs(traced, name)
-    x = _test_input(model, preprocess.crop)
+    x = _test_input(model, preprocess)
     asked = asked or SoftmaxClass()
     whole = check_outputs(pass_through(model, x.clone(), name), asked, traced, model, name)  # may write into its input
     layer = None if layer is None else str(layer)
@@ -156,7 +157,7 @@ def cut(
     features = graph.features_of(model, traced, node)
     with torch.no_grad():
         A = features(x)
-        _check_layout(A, name, layer)
+        _check_layout(A, preprocess.size, name, layer)
         head = graph.head_of(model, traced, node, name, layer)
         logits = head(A)
         quick = fold_norms(head)(fold_norms(features)(x)) if options.fold else logits
@@ -188,7 +189,7 @@ def check_range(split: TorchSplit) -> None:
         CamsbenchError: the logits of noise are infinite or no numbers, though in fp32 they are.
     """
     low = split.with_options(compile=False).for_copies
-    x = _test_input(split.model, split.preprocess.crop)
+    x = _test_input(split.model, split.preprocess)
     if low.passes_copies and not low.logits(x).isfinite().all() and split.logits(x).isfinite().all():
         raise CamsbenchError(
             f"{split.name} overflows in {split.options.copies_dtype}: use runtime.precision=bf16, or fp32"
@@ -200,9 +201,9 @@ def _does_not_recompose(name: str, layer: str, logits: Tensor, whole: Tensor, re
     return f"{name} cut at layer '{layer}' does not recompose (largest difference {largest:.2g}): {remedy}"
 
 
-def _check_layout(A: object, name: str, layer: str) -> None:
-    """Refuse what is no feature map [B,K,h,w] of a square image: tokens [B,N,K], or channels last [B,h,w,K]."""
-    if isinstance(A, Tensor) and A.ndim == 4 and A.shape[2] == A.shape[3]:
+def _check_layout(A: object, size: tuple[int, int], name: str, layer: str) -> None:
+    """Refuse what is no feature map [B,K,h,w] of images ``size``: tokens [B,N,K], or channels last [B,h,w,K]."""
+    if isinstance(A, Tensor) and A.ndim == 4 and _in_proportion(A.shape[2:], size):
         return
     shape = list(A.shape) if isinstance(A, Tensor) else type(A).__name__
     raise CamsbenchError(
@@ -211,7 +212,16 @@ def _check_layout(A: object, name: str, layer: str) -> None:
     )
 
 
-def _test_input(model: nn.Module, side: int) -> Tensor:
+def _in_proportion(sides: Sequence[int], size: tuple[int, int]) -> bool:
+    """Whether a map's sides are to each other as the image's are, up to the pixels that padding and strides round."""
+    (h, w), (height, width) = sides, size
+    if height == width:
+        return h == w
+    stride = max(height / h, width / w)
+    return abs(height / stride - h) <= 2 and abs(width / stride - w) <= 2
+
+
+def _test_input(model: nn.Module, preprocess: Preprocess) -> Tensor:
     """Two images of noise, on the model's device."""
-    noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(2, *preprocess.shape, generator=torch.Generator().manual_seed(0))
     return noise.to(device_of(model), dtype_of(model)).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What a network must be to be measured: a classifier of colour images, in float32 or float64, with logits [B,C]."""
+"""What a network must be to be measured: one that takes images alone, in float32 or float64, and gives logits [B,C]."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
+from camsbench.core.preprocess import MODES
 from camsbench.core.targets import Target, refuse_shape
 from camsbench.errors import CamsbenchError
 
@@ -54,11 +55,11 @@ def check_inputs(graph: torch.fx.Graph, name: str) -> None:
     needed = [str(n.target) for n in inputs if not n.args]
     if len(inputs) == 0 or len(needed) > 1:
         said = f"needs more than an image ({', '.join(needed)})" if needed else "takes no image"
-        raise CamsbenchError(f"{name} {said}: wrap it in a module whose forward takes images [B,3,H,W] alone")
+        raise CamsbenchError(f"{name} {said}: wrap it in a module whose forward takes images [B,C,H,W] alone")
 
 
 def pass_through(model: nn.Module, x: Tensor, name: str) -> object:
-    """What ``model`` gives for images ``x`` [B,3,H,W].
+    """What ``model`` gives for images ``x`` [B,C,H,W].
 
     Raises:
         CamsbenchError: it cannot pass them.
@@ -74,7 +75,11 @@ def pass_through(model: nn.Module, x: Tensor, name: str) -> object:
             said, remedy = "takes videos", "choose a classifier of images"
         elif first is not None and first.in_channels != x.shape[1]:
             said = f"takes images of {first.in_channels} channel{'s' * (first.in_channels > 1)}"
-            remedy = "wrap it in a module that takes colour images [B,3,H,W]"
+            remedy = (
+                f"give model.transform.mean= and model.transform.std= {first.in_channels} values each"
+                if first.in_channels in MODES
+                else "wrap it in a module that takes images of 1, 3 or 4 channels"
+            )
         else:
             said = f"cannot pass images {list(x.shape)} ({' '.join(str(error).split())[:160] or type(error).__name__})"
             remedy = "set the size that it takes with model.transform.crop, or crop= in Preprocess"

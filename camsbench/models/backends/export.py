@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from camsbench.core.preprocess import Preprocess
 from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
 from camsbench.files import user_cache
 from camsbench.models.split import TorchSplit
 
-LAYOUT = 1  # raise it when what is exported changes
+LAYOUT = 2  # raise it when what is exported changes
 TOLERANCE = 1e-4  # of the largest value: other kernels round otherwise, by about 1e-6
 
 
@@ -34,7 +35,7 @@ class Export:
         """The files' place in ``cache``: keyed on weights, both graphs, the image's size and the exporter's version."""
         exporter = [f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript")]
         graphs = [re.sub("0x[0-9a-f]+", "", str(part)) for part in (split.features_graph, split.head_graph)]
-        key = "\n".join([str(LAYOUT), split.weight_hash, str(split.preprocess.crop), *exporter, *graphs])
+        key = "\n".join([str(LAYOUT), split.weight_hash, str(split.preprocess.shape), *exporter, *graphs])
         readable = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{split.name}-{split.layer}")
         return cls(split, (cache or user_cache()) / f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:12]}")
 
@@ -58,7 +59,7 @@ class Export:
 
     @property
     def _x(self) -> Tensor:
-        return noise(2, self.split.preprocess.crop)  # two images: an exporter may take a batch of one for a constant
+        return noise(2, self.split.preprocess)  # two images: an exporter may take a batch of one for a constant
 
     def _written(self, part: str, write: Callable[[Path], None]) -> Path:
         path = self.folder / f"{part}.onnx"
@@ -102,9 +103,9 @@ def _join(features: Path, head: Path, path: Path) -> None:
     onnx.save(joined, path)
 
 
-def noise(images: int, side: int) -> Tensor:
-    """Seeded images [B,3,H,W] of noise."""
-    return torch.randn(images, 3, side, side, generator=torch.Generator().manual_seed(images))
+def noise(images: int, preprocess: Preprocess) -> Tensor:
+    """Seeded images [B,C,H,W] of noise, of a network's input."""
+    return torch.randn(images, *preprocess.shape, generator=torch.Generator().manual_seed(images))
 
 
 def agreement(split: TorchSplit, exported: Split, option: str) -> None:
@@ -114,7 +115,7 @@ def agreement(split: TorchSplit, exported: Split, option: str) -> None:
         CamsbenchError: they differ by more.
     """
     for images in (1, 3):
-        x = noise(images, split.preprocess.crop)
+        x = noise(images, split.preprocess)
         A = split.features(x)
         logits = split.head(A)
         pairs = {

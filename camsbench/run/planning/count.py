@@ -119,9 +119,9 @@ def _count(
     rule: SaliencyRule,
 ) -> list[tuple[str, Passes]]:
     split, passes = splits[place], splits[place].passes
-    side = split.preprocess.crop
-    x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(split.device)
-    whole = (0.0, 0.0, float(side), float(side))
+    channels, height, width = split.preprocess.shape
+    x = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0)).to(split.device)
+    whole = (0.0, 0.0, float(width), float(height))
     forward = replace(scoring.forward(split, x, None, (0,)), boxes=((whole,),))
     before = replace(passes)
     explained = explain(split, method, rule, forward)

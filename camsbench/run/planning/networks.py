@@ -117,10 +117,9 @@ def scale_speed(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
 
 
 def sample_images(split: TorchSplit) -> tuple[Tensor, Tensor]:
-    """A few noise images [B,3,H,W], and their activations [B,K,h,w]; this pass warms up, too."""
-    side = split.preprocess.crop
+    """A few noise images [B,C,H,W], and their activations [B,K,h,w]; this pass warms up, too."""
     images = min(split.micro_batch.size, IMAGES.get(split.device.type, 8))
-    noise = torch.randn(images, 3, side, side, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(images, *split.preprocess.shape, generator=torch.Generator().manual_seed(0))
     x = noise.to(split.device, memory_format=torch.channels_last)
     with torch.no_grad():
         return x, split.features(x)
