@@ -26,7 +26,7 @@ from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import PassOptions
 from camsbench.core.saliency import SaliencyRule, size_of
 from camsbench.core.types import Explainer, Split
-from camsbench.data.classes import class_index
+from camsbench.data.classes import Classes
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
 from camsbench.models.backends.exported import ExportedSplit
@@ -202,8 +202,11 @@ def _explained(
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> Explained:
     x = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
-    if x.ndim != 4 or x.shape[1] != 3 or len(x) == 0 or not x.is_floating_point():
-        raise CamsbenchError(f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,3,H,W]")
+    channels = split.preprocess.channels
+    if x.ndim != 4 or x.shape[1] != channels or len(x) == 0 or not x.is_floating_point():
+        raise CamsbenchError(
+            f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,{channels},H,W]"
+        )
     bad = (~x.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
     if bad:
         raise CamsbenchError(
@@ -218,26 +221,24 @@ def _explained(
     seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
         images = _outside_inference(x).detach().to(split.device, getattr(split, "dtype", torch.float32))
-        forward = scoring.forward(split, images, _targets(target, images, split.num_classes), seeds)
+        forward = scoring.forward(split, images, _targets(target, images, Classes.of(split)), seeds)
         return explaining.explain(split, explainer, rule, replace(forward, boxes=known))
 
 
-def _targets(target: Target, x: Tensor, num_classes: int) -> Tensor | None:
+def _targets(target: Target, x: Tensor, classes: Classes) -> Tensor | None:
     if target is None:
         return None
     if isinstance(target, str):
-        target = class_index(target, num_classes)
+        target = classes.index(target)
     elif not isinstance(target, Tensor | np.ndarray | np.integer | int):
-        target = [class_index(each, num_classes) if isinstance(each, str) else each for each in target]
-    classes = _outside_inference(torch.as_tensor(target)).to(x.device)
-    classes = classes.expand(len(x)) if classes.ndim == 0 else classes
-    if classes.shape != (len(x),) or classes.dtype == torch.bool or classes.is_floating_point():
-        raise CamsbenchError(
-            f"target has the shape {list(classes.shape)}: give one class index an image, or one for all"
-        )
-    if classes.min() < 0 or classes.max() >= num_classes:
-        raise CamsbenchError(f"target is outside the network's classes 0 to {num_classes - 1}")
-    return classes.long()
+        target = [classes.index(each) if isinstance(each, str) else each for each in target]
+    index = _outside_inference(torch.as_tensor(target)).to(x.device)
+    index = index.expand(len(x)) if index.ndim == 0 else index
+    if index.shape != (len(x),) or index.dtype == torch.bool or index.is_floating_point():
+        raise CamsbenchError(f"target has the shape {list(index.shape)}: give one class index an image, or one for all")
+    if index.min() < 0 or index.max() >= classes.count:
+        raise CamsbenchError(f"target is outside the network's classes 0 to {classes.count - 1}")
+    return index.long()
 
 
 def _outside_inference(tensor: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from camsbench.config.runtime import check_runtime
 from camsbench.config.suggest import compose_or_suggest
 from camsbench.data import imagenet
 from camsbench.data.checks import agreement, check_imagenet, check_labels
-from camsbench.data.classes import class_name
+from camsbench.data.classes import Classes
 from camsbench.data.found import FoundImages
 from camsbench.data.layouts import LAYOUTS
 from camsbench.errors import CamsbenchError
@@ -67,7 +67,7 @@ def describe(found: FoundImages) -> str:
         f"images: {len(found.records):,} of {len(classes):,} classes, {each}"
         + (f", {boxes:,} boxes with the labels" if boxes else ""),
         *(ignored.sentence() for ignored in found.left_out),
-        *(f"  {one.image_id}  {one.label:>3}  {class_name(one.label)}" for one in found.records[:ROWS]),
+        *(f"  {one.image_id}  {one.label:>3}  {Classes().name(one.label)}" for one in found.records[:ROWS]),
     ]
     return "\n".join(lines)
 

@@ -18,7 +18,7 @@ from camsbench.config.suggest import compose_or_suggest
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.noise import stream_seeds
-from camsbench.data.classes import class_index, class_name
+from camsbench.data.classes import Classes
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
@@ -53,13 +53,13 @@ def show(photo: Path, overrides: Sequence[str] = (), target: str | None = None, 
     picture = read(job.records[0], job.split.preprocess)
     if picture.pixels is None:
         raise CamsbenchError(f"{photo}: {picture.error}")
-    classes = job.split.num_classes
-    chosen = None if target is None else torch.tensor([class_index(target, classes)], device=job.runtime.device)
+    classes = Classes.of(job.split)
+    chosen = None if target is None else torch.tensor([classes.index(target)], device=job.runtime.device)
     lines, logits, explained_class = _line(job, picture, chosen)
     path = output or Path(f"{photo.stem}.maps.png")
     save(figure_of(_titles(job), [lines]), path)
-    probability, index = logits.softmax(1)[0].topk(min(TOP, classes))
-    top = [(i, class_name(i, classes), p) for p, i in zip(probability.tolist(), index.tolist(), strict=True)]
+    probability, index = logits.softmax(1)[0].topk(min(TOP, classes.count))
+    top = [(i, classes.name(i), p) for p, i in zip(probability.tolist(), index.tolist(), strict=True)]
     return Shown(path, top, explained_class)
 
 
@@ -67,7 +67,7 @@ def _built(photo: Path, overrides: Sequence[str]) -> Job:
     if not photo.is_file():
         raise CamsbenchError(f"{photo}: there is no such picture")
     cfg = compose_or_suggest([*BESIDE, *overrides])
-    return build(cfg, [Record(photo.stem, photo, 0)])
+    return build(cfg, [Record(photo.stem, photo, None)])
 
 
 def _line(job: Job, picture: Picture, target: Tensor | None) -> tuple[GalleryLine, Tensor, int]:
@@ -77,7 +77,7 @@ def _line(job: Job, picture: Picture, target: Tensor | None) -> tuple[GalleryLin
     for split in job.splits:
         x = split.preprocess.normalise(picture.pixels[None].to(job.runtime.device))
         forward = scoring.forward(split, x, target, stream_seeds(job.seed, [job.records[0].image_id]))
-        name = f"{class_name(int(forward.target), split.num_classes)} {100 * float(forward.probability):.2f} %"
+        name = f"{Classes.of(split).name(int(forward.target))} {100 * float(forward.probability):.2f} %"
         for method in job.methods.values():
             saliency = explain(split, method, job.rule, forward).saliency[0, 0].clamp(0, 1)
             panels.append(Panel(saliency.cpu().numpy(), name))

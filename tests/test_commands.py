@@ -19,7 +19,7 @@ from camsbench.config import help as help_
 from camsbench.config.compose import compose_config
 from camsbench.config.paths import CONF
 from camsbench.config.suggest import compose_or_suggest, suggest_nearest
-from camsbench.data.classes import class_index, class_name
+from camsbench.data.classes import Classes
 from camsbench.run.progress import Progress
 from camsbench.store.shares import Shard
 
@@ -76,13 +76,20 @@ def test_what_is_wrong_is_one_sentence(
 
 
 def test_classes_by_name() -> None:
-    assert class_index("zebra") == class_index("Zebra ") == class_index("340") == class_index("n02391049") == 340
-    assert class_index("Tinca tinca") == 0
-    assert all(class_name(class_index(str(index))) for index in range(1000))
+    imagenet = Classes()
+    assert {imagenet.index(said) for said in ("zebra", "Zebra ", "340", "n02391049")} == {340}
+    assert imagenet.index("Tinca tinca") == 0
+    assert all(imagenet.name(imagenet.index(str(index))) for index in range(1000))
     with pytest.raises(CamsbenchError, match=r"'crane' is the name of several: give the index, one of 134 .*517 "):
-        class_index("crane")
+        imagenet.index("crane")
     with pytest.raises(CamsbenchError, match="this network's classes have no names here; give an index"):
-        class_index("zebra", 10)
+        Classes(10).index("zebra")
+    own = Classes(3, ("cat", "7", "Dog"))
+    assert [own.index(said) for said in ("cat", "7", "dog", "2")] == [0, 1, 2, 2]
+    assert own.name(2) == "Dog"
+    assert own.name(None) == "none"
+    with pytest.raises(CamsbenchError, match="no class of the network has this name; near are dog"):
+        own.index("dogs")
 
 
 @pytest.mark.parametrize("group", catalogue.GROUPS)

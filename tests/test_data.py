@@ -14,7 +14,7 @@ from camsbench import CamsbenchError
 from camsbench.core.preprocess import Preprocess
 from camsbench.data import loader
 from camsbench.data.checks import check_labels
-from camsbench.data.classes import class_name
+from camsbench.data.classes import Classes
 from camsbench.data.embedded import samples
 from camsbench.data.loader import Batch, batches, read, worker_count
 from camsbench.data.record import Record
@@ -30,7 +30,7 @@ def test_samples_have_labels_and_boxes() -> None:
     assert [r.label for r in records[:3]] == [243, 559, 438]
     assert [r.image_id for r in records if not r.boxes] == ["imagenet_12_741"]  # the mislabelled one
     assert sum(len(r.boxes) for r in records) == 42
-    assert class_name(243) == "bull mastiff"
+    assert Classes().name(243) == "bull mastiff"
 
 
 def test_subset_shuffle_and_limit(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
-from camsbench.core.targets import CLASSES, Contrast, Target, target_of
+from camsbench.core.targets import CLASSES, Contrast, target_of
 from camsbench.data.checks import check_imagenet, check_labels
-from camsbench.data.classes import IMAGENET, class_index
+from camsbench.data.classes import IMAGENET, Classes
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
@@ -61,19 +61,22 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)
     outputs = target_of(cfg.model.get("output", "softmax"))
-    target = outputs if cfg.contrast is None else Contrast(0)  # which class is known when the network is
+    contrast = cfg.get("contrast")
+    if contrast is not None and CLASSES not in outputs.provides:
+        raise CamsbenchError(f"contrast={contrast}: model.output={cfg.model.output} has no second class: leave it out")
+    target = outputs if contrast is None else Contrast(0)  # which class is known when the network is
     check_needs(methods, provided, target)
     check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), target, "metric")
     splits = backends.move_to(runtime.backend, cut_networks(cfg, runtime), runtime.cache)
-    if cfg.contrast is not None:
-        splits = [split.asking(_contrast(cfg, outputs, split.num_classes)) for split in splits]
+    if contrast is not None:
+        splits = [split.asking(_contrast(cfg, Classes.of(split))) for split in splits]
     for metric in metrics.values():
         if hasattr(metric, "labels"):
             metric.labels(splits[0])  # sanity checks: refuses the name of a layer that the network does not have
     if cfg.model.fuse is not None:
         methods = {name: MeanOfLayers(method, tuple(splits), rule) for name, method in methods.items()}
         splits = [replace(splits[0], layer="+".join(split.layer for split in splits))]
-    cfg = _with_class_index(cfg, splits[0].num_classes)
+    cfg = _with_class_index(cfg, Classes.of(splits[0]))
     job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
     if found is not None:
         numbered = getattr(found, "layout", None) in NUMBERED
@@ -85,27 +88,23 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     return job
 
 
-def _contrast(cfg: DictConfig, asked: Target, num_classes: int) -> Contrast:
+def _contrast(cfg: DictConfig, classes: Classes) -> Contrast:
     """What is asked in contrast to the class ``contrast``."""
-    if CLASSES not in asked.provides:
-        raise CamsbenchError(
-            f"contrast={cfg.contrast}: model.output={cfg.model.output} has no second class: leave it out"
-        )
     if type(cfg.contrast) is int:
         return Contrast(cfg.contrast)
     try:
-        return Contrast(class_index(str(cfg.contrast), num_classes))
+        return Contrast(classes.index(str(cfg.contrast)))
     except CamsbenchError as error:
         raise CamsbenchError(f"contrast={cfg.contrast}: {error}") from error
 
 
-def _with_class_index(cfg: DictConfig, num_classes: int) -> DictConfig:
+def _with_class_index(cfg: DictConfig, classes: Classes) -> DictConfig:
     """``target`` as an index where a class is named."""
     target = cfg.target
     if target in TARGETS or type(target) is int:
         return cfg
     try:
-        index = class_index(str(target), num_classes)
+        index = classes.index(str(target))
     except CamsbenchError as error:
         raise CamsbenchError(f"target={target}: choose predicted, label, or a class: {error}") from error
     changed = cfg.copy()

@@ -30,6 +30,11 @@ class Split(Protocol):
     @property
     def num_classes(self) -> int: ...
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, where its checkpoint or ``model.classes`` says it; else nothing."""
+        ...
+
+    @property
     def asked(self) -> Target:
         """What is asked of the network's output (``camsbench.core.targets``)."""
         ...

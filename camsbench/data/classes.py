@@ -1,15 +1,18 @@
-"""ImageNet's thousand classes, by index, wnid and name, and the ids of the validation images."""
+"""What classes are called, ImageNet's thousand among them, and the names of images' files."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 
 from PIL import Image
 from timm.data import ImageNetInfo
 
+from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
 
 WNID = re.compile(r"n\d{8}")
@@ -18,35 +21,73 @@ IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 IMAGENET = 1000
 
 
-@cache
-def class_name(index: int, num_classes: int = IMAGENET) -> str:
-    """A class's English name for ImageNet's 1000 classes, the bare index for others."""
-    return _info().index_to_description(index).split(",")[0] if num_classes == IMAGENET else f"class {index}"
+@dataclass(frozen=True)
+class Classes:
+    """What the ``count`` classes of a network are called.
 
-
-def class_index(said: str, num_classes: int = IMAGENET) -> int:
-    """The index of a class that is named by its index, its wnid, or one of its English names.
-
-    Raises:
-        CamsbenchError: no class has the name (the nearest are said), or several have it.
+    By ``names``, as its checkpoint or ``model.classes`` says them; a thousand classes without names are ImageNet's;
+    all others are numbers.
     """
-    if is_number(said):
-        if int(said) < num_classes:
-            return int(said)
-        raise CamsbenchError(f"class {said}: the network has classes 0 to {num_classes - 1}")
-    if num_classes != IMAGENET:
-        raise CamsbenchError(f"class '{said}': this network's classes have no names here; give an index")
-    known = _names()
-    found = known.get(said.strip().lower(), [])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = ", ".join(f"{index} ({_info().index_to_description(index, detailed=True)})" for index in found)
-        raise CamsbenchError(f"class '{said}' is the name of several: give the index, one of {several}")
-    near = get_close_matches(said.lower(), known, n=3)
-    raise CamsbenchError(
-        f"class '{said}': no class of ImageNet has this name" + (f"; near are {', '.join(near)}" if near else "")
-    )
+
+    count: int = IMAGENET
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, split: Split) -> Classes:
+        return cls(split.num_classes, split.class_names)
+
+    @property
+    def are_imagenet(self) -> bool:
+        return self.count == IMAGENET and not self.names
+
+    def name(self, index: int | None) -> str:
+        """A class's name, "class 3" where it has none; "none" of a picture without a label."""
+        if index is None:
+            return "none"
+        if self.are_imagenet:
+            return _info().index_to_description(index).split(",")[0]
+        return self.names[index] if self.names else f"class {index}"
+
+    def index(self, said: str) -> int:
+        """The index of a class that is named by its name, its index or, of ImageNet's, its wnid.
+
+        Raises:
+            CamsbenchError: no class has the name (the nearest are said), or several have it.
+        """
+        if said in self.names:
+            return self.names.index(said)
+        if is_number(said):
+            if int(said) < self.count:
+                return int(said)
+            raise CamsbenchError(f"class {said}: the network has classes 0 to {self.count - 1}")
+        if not self.names and not self.are_imagenet:
+            raise CamsbenchError(
+                f"class '{said}': this network's classes have no names here; give an index, or model.classes=FILE"
+            )
+        known = self._known()
+        found = known.get(said.strip().lower(), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = ", ".join(f"{index} ({self._in_full(index)})" for index in found)
+            raise CamsbenchError(f"class '{said}' is the name of several: give the index, one of {several}")
+        near = get_close_matches(said.lower(), known, n=3)
+        of = "of ImageNet has" if self.are_imagenet else "of the network has"
+        raise CamsbenchError(
+            f"class '{said}': no class {of} this name" + (f"; near are {', '.join(near)}" if near else "")
+        )
+
+    def _known(self) -> Mapping[str, list[int]]:
+        """The indices of each name, in lower case."""
+        if self.are_imagenet:
+            return _imagenet_names()
+        known: dict[str, list[int]] = {}
+        for index, name in enumerate(self.names):
+            known.setdefault(name.lower(), []).append(index)
+        return known
+
+    def _in_full(self, index: int) -> str:
+        return str(_info().index_to_description(index, detailed=True)) if self.are_imagenet else self.names[index]
 
 
 @cache
@@ -55,7 +96,7 @@ def _info() -> ImageNetInfo:
 
 
 @cache
-def _names() -> dict[str, list[int]]:
+def _imagenet_names() -> dict[str, list[int]]:
     info = _info()
     names: dict[str, list[int]] = {}
     for index in range(IMAGENET):

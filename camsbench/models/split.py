@@ -40,6 +40,7 @@ class TorchSplit:
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     passes_copies: bool = False
+    class_names: tuple[str, ...] = ()
     provides: frozenset[str] = frozenset({"gradient", "modules"})
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

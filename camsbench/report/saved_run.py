@@ -16,6 +16,7 @@ from camsbench.config.build import build
 from camsbench.config.instantiate import make_metrics
 from camsbench.config.job import Job
 from camsbench.core.columns import Column, all_columns, merge_columns
+from camsbench.data.classes import Classes
 from camsbench.errors import CamsbenchError
 from camsbench.run.identity import identity
 from camsbench.store import manifest
@@ -85,6 +86,12 @@ class SavedRun:
     @property
     def sessions(self) -> list[dict[str, Any]]:
         return self.environment["sessions"]
+
+    @property
+    def classes(self) -> Classes | None:
+        """What its network calls its classes; None where the run did not write it down."""
+        said = self.sessions[-1].get("classes")
+        return None if said is None else Classes(said["count"], tuple(said["names"]))
 
     @cached_property
     def columns(self) -> list[Column]:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from camsbench import tables
 from camsbench.config.job import Job
 from camsbench.core.columns import Column
+from camsbench.data.classes import Classes
 from camsbench.report.figures import gallery
 from camsbench.report.heading import heading
 from camsbench.run.account import Account
@@ -68,7 +69,7 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
         shown = job.records[: job.gallery]
         path = folder.path / "gallery.png"
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
-        gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, job.split.num_classes)
+        gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, Classes.of(job.split))
     return Outcome(folder.path, job.config, rows, summary, text, errors, moved, pairs=between, columns=job.columns)
 
 

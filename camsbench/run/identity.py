@@ -83,6 +83,7 @@ def provenance(job: Job) -> dict[str, Any]:
         "camsbench": camsbench.__version__,
         "code": own_code(_config(job)),
         "left_out": job.left_out,
+        "classes": {"count": job.split.num_classes, "names": list(job.split.class_names)},
         "git_revision": _git_revision(),
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -41,6 +41,7 @@ class ExportedSplit:
     asked: Target = field(default_factory=SoftmaxClass)
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
+    class_names: tuple[str, ...] = ()
     copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
     provides: ClassVar[frozenset[str]] = frozenset()
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -90,6 +91,7 @@ class ExportedSplit:
             asked=split.asked,
             options=split.options,
             passes=split.passes,
+            class_names=split.class_names,
             copies_graph=copies,
         )
 

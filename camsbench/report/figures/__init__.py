@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
-from camsbench.data.classes import class_name
+from camsbench.data.classes import Classes
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
@@ -58,15 +58,18 @@ class Gallery:
         records = {record.image_id: record for run in runs for record in run.job.records}
         predicted = {image_id: label for run in runs for image_id, label in run.predicted.items()}
 
-        def rank(record: Record) -> tuple[bool, bool]:
-            got = predicted.get(record.image_id, record.label)
-            return got != self.mistakes[record.label], got == record.label
+        def rank(record: Record, label: int) -> tuple[bool, bool]:
+            got = predicted.get(record.image_id, label)
+            return got != self.mistakes[label], got == label
 
         best: dict[int, Record] = {}
         for record in records.values():
-            if record.label in self.mistakes and (record.label not in best or rank(record) < rank(best[record.label])):
-                best[record.label] = record
-        return [r for r in records.values() if best.get(r.label, r) is r]
+            label = record.label
+            if label is None or label not in self.mistakes:
+                continue
+            if label not in best or rank(record, label) < rank(best[label], label):
+                best[label] = record
+        return [r for r in records.values() if r.label is None or best.get(r.label, r) is r]
 
     def _groups(self, record: Record, runs: Sequence[SavedRun], several: bool) -> list[Group]:
         found: dict[str, dict[int, dict[str, Panel]]] = {}
@@ -78,12 +81,12 @@ class Gallery:
                 saliency = run.maps.load(task, record)
                 if row is not None and saliency is not None:
                     first.setdefault(name, run)
-                    shown = panel(saliency, row, run.job.split.num_classes)
+                    shown = panel(saliency, row, Classes.of(run.job.split))
                     found.setdefault(name, {}).setdefault(int(row["target"]), {}).setdefault(column, shown)
         groups = []
         for name, classes in found.items():
             split = first[name].job.split
-            caption = f"label: {class_name(record.label, split.num_classes)}"
+            caption = f"label: {Classes.of(split).name(record.label)}"
             caption += f"\n{first[name].names.get(name, name)}" if several else ""
             groups.append(Group(read(record, split.preprocess), caption, list(classes.values())))
         return groups

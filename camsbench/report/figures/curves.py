@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from camsbench.data.classes import class_name
+from camsbench.data.classes import Classes
 from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
 from camsbench.report.figures.gallery import blank, overlay, panel
@@ -49,10 +49,10 @@ class Curves:
         for line, (run, record, task) in zip(axes, shown, strict=True):
             split = run.job.split
             row = run.good_rows.get((record.image_id, *task))
-            over = panel(run.maps.load(task, record), row, split.num_classes)
+            over = panel(run.maps.load(task, record), row, Classes.of(split))
             overlay(line[0], read(record, split.preprocess), over)
             line[0].set_title(size.wrapped(over.caption, size.caption), fontsize=size.caption)
-            name = f"{run.titles[task]}\n{class_name(record.label, split.num_classes)}"
+            name = f"{run.titles[task]}\n{Classes.of(split).name(record.label)}"
             line[0].set_ylabel(name, fontsize=size.caption)
             for place, (axis, curve) in enumerate(zip(line[1:], self.curves, strict=True)):
                 y = values[id(run)].get((record.image_id, *task, curve))

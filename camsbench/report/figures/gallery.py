@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from camsbench.core.preprocess import Preprocess
-from camsbench.data.classes import class_name
+from camsbench.data.classes import Classes
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
 from camsbench.report.figures.printing import SCREEN, Size
@@ -51,7 +51,7 @@ def draw(
     rows: pd.DataFrame,
     maps: MapFolder,
     preprocess: Preprocess,
-    num_classes: int,
+    classes: Classes,
 ) -> Path:
     """Write the gallery of ``records`` as PNG: image with its boxes, then each method's map with class and probability.
 
@@ -60,17 +60,17 @@ def draw(
     found = {(row["image_id"], row["layer"], row["method"]): row for row in rows.to_dict("records")}
     lines = []
     for record in records:
-        panels = [panel(maps.load(t, record), found.get((record.image_id, *t)), num_classes) for t in tasks]
-        lines.append(GalleryLine(read(record, preprocess), f"label: {class_name(record.label, num_classes)}", panels))
+        panels = [panel(maps.load(t, record), found.get((record.image_id, *t)), classes) for t in tasks]
+        lines.append(GalleryLine(read(record, preprocess), f"label: {classes.name(record.label)}", panels))
     several = len({task.layer for task in tasks}) > 1
     return save(figure_of([f"{t.method}\n{t.layer}" if several else t.method for t in tasks], lines), path)
 
 
-def panel(saliency: np.ndarray | None, row: Mapping[Hashable, Any] | None, num_classes: int) -> Panel:
+def panel(saliency: np.ndarray | None, row: Mapping[Hashable, Any] | None, classes: Classes) -> Panel:
     """A saliency with the class and the probability of its row; empty where one of them is missing."""
     if row is None or pd.notna(row["error"]):
         return Panel(None)
-    return Panel(saliency, f"{class_name(int(row['target']), num_classes)} {100 * row['probability']:.2f} %")
+    return Panel(saliency, f"{classes.name(int(row['target']))} {100 * row['probability']:.2f} %")
 
 
 def figure_of(titles: Sequence[str], lines: Sequence[GalleryLine], size: Size = SCREEN) -> Figure:

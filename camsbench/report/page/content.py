@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from camsbench.core.columns import Column
-from camsbench.data.classes import IMAGENET, class_name
+from camsbench.data.classes import IMAGENET, Classes
 from camsbench.report.page.bands import LineCurves
 from camsbench.report.page.columns import PROBABILITY, plain
 from camsbench.report.page.packed import Packer
@@ -32,6 +32,7 @@ def content(
     curves: Sequence[LineCurves],
     shown: Mapping[int, Any],
     title: str,
+    classes: Classes | None = None,
 ) -> Content:
     """Everything that the page draws, sorts and filters.
 
@@ -41,6 +42,7 @@ def content(
         curves: those of the runs.
         shown: the images that have maps, by place.
         title: the report's.
+        classes: what the runs' networks call them (see ``class_names``).
     """
     packer = Packer()
     kept = [*columns, PROBABILITY]
@@ -66,18 +68,25 @@ def content(
         "ids": packer.text(table.ids),
         "labels": packer.add(table.labels),
         "disagreement": packer.add(table.disagreement(columns)),
-        "classes": _classes(np.concatenate([table.labels, *targets])),
+        "classes": class_names(np.concatenate([table.labels, *targets]), classes),
         "errors": table.errors(),
         "curves": _curves(table, curves, set(shown), packer),
     }
     return Content(shared, packer.base64())
 
 
-def _classes(found: np.ndarray) -> dict[int, str]:
-    """The names of the classes that occur: ImageNet's, where no class is beyond it."""
+def class_names(found: np.ndarray, classes: Classes | None) -> dict[int, str]:
+    """The names of the classes that occur, as the runs' networks call them.
+
+    Args:
+        found: indices, -1 where there is none.
+        classes: of the runs' networks; None where nobody wrote them down: ImageNet's, where no class is beyond it.
+    """
     present = np.unique(found[found >= 0])
-    size = IMAGENET if not len(present) or present[-1] < IMAGENET else int(present[-1]) + 1
-    return {int(i): class_name(int(i), size) for i in present}
+    if classes is None:
+        beyond = len(present) and present[-1] >= IMAGENET
+        classes = Classes(int(present[-1]) + 1 if beyond else IMAGENET)
+    return {int(i): classes.name(int(i)) for i in present}
 
 
 def _curves(table: ImageTable, curves: Sequence[LineCurves], shown: set[int], packer: Packer) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import camsbench
+from camsbench.data.classes import Classes
 from camsbench.files import publish
 from camsbench.report.heading import heading
 from camsbench.report.page import sections
@@ -52,7 +53,7 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
     table = ImageTable.of(lines)
     shown = _pictures(runs, lines, table, choose_images(table, columns, maps))
     title = _title(given)
-    data = content(table, columns, curves(runs, lines), shown["images"], title)
+    data = content(table, columns, curves(runs, lines), shown["images"], title, _classes(runs))
     board = of_lines(columns)
     papers = paper_tables(given.experiments)
     parts: dict[str, Any] = {
@@ -79,6 +80,12 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     publish(output, lambda temporary: temporary.write_text(page, encoding="utf-8"))
     return output
+
+
+def _classes(runs: Sequence[SavedRun]) -> Classes | None:
+    """What all the runs' networks call their classes; numbers where they differ."""
+    different = {run.classes for run in runs}
+    return next(iter(different)) if len(different) == 1 else Classes(0)
 
 
 @cache
