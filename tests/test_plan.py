@@ -14,7 +14,8 @@ from torch import Tensor
 import camsbench
 from camsbench.config.build import model_spec
 from camsbench.config.compose import add_controls, compose_config
-from camsbench.config.instantiate import make_methods, make_metrics, make_rule, plain
+from camsbench.config.instantiate import make_methods, make_metrics, make_rule
+from camsbench.config.plain import plain
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.passes import Passes, Rehearsal, in_micro_batches

@@ -25,7 +25,8 @@ from scipy.io import savemat
 
 from camsbench import CamsbenchError
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import add_boxes, choose_images, make_metrics
+from camsbench.config.images import add_boxes, choose_images
+from camsbench.config.instantiate import make_metrics
 from camsbench.core.preprocess import Preprocess
 from camsbench.data import boxes, imagenet, shards, tars
 from camsbench.data.classes import validation_id, wnids

@@ -15,7 +15,8 @@ from quick import command
 import camsbench
 from camsbench import CamsbenchError
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import choose_images, make_methods, make_metrics
+from camsbench.config.images import choose_images
+from camsbench.config.instantiate import make_methods, make_metrics
 from camsbench.config.trust import check_config_folders, check_targets
 
 PLUGIN = """

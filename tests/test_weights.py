@@ -19,8 +19,8 @@ import camsbench
 from camsbench import CamsbenchError
 from camsbench.config.build import model_spec
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import plain
 from camsbench.config.paths import CONF
+from camsbench.config.plain import plain
 from camsbench.core.preprocess import Preprocess
 from camsbench.models import recognised
 from camsbench.models.checkpoint import read_checkpoint

@@ -8,24 +8,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config.instantiate import (
-    add_boxes,
-    check_needs,
-    find_images,
-    make_methods,
-    make_metrics,
-    make_rule,
-    plain,
-    read_limits,
-    select_images,
-)
+from camsbench.config.images import add_boxes, find_images, label_images, refuse_other_classes, select_images
+from camsbench.config.instantiate import check_needs, make_methods, make_metrics, make_rule, read_limits
 from camsbench.config.job import Job, check_count, check_maps, first_images
+from camsbench.config.plain import plain
 from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
 from camsbench.core.targets import CLASSES, Contrast, target_of
-from camsbench.data.checks import check_imagenet, check_labels
-from camsbench.data.classes import IMAGENET, Classes
+from camsbench.data.classes import Classes
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
@@ -35,7 +26,6 @@ from camsbench.models.weights import ModelSpec
 
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
-NUMBERED = ("index", "parquet")  # layouts of images whose labels are numbers, of whatever classes
 
 
 def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
@@ -78,14 +68,12 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         splits = [replace(splits[0], layer="+".join(split.layer for split in splits))]
     cfg = _with_class_index(cfg, Classes.of(splits[0]))
     job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
-    if found is not None:
-        numbered = getattr(found, "layout", None) in NUMBERED
-        if not (numbered and job.split.num_classes < IMAGENET):  # where they may be numbers of other classes
-            check_imagenet(plain(cfg.data).get("_target_"), job.split.num_classes, job.split.name)
-    check_labels(records, job.split.num_classes, job.split.name)
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")
-    return job
+    if found is not None:
+        refuse_other_classes(found, cfg.data, job.split)
+    labelled, unlabelled = label_images(records, source, job.split, job.target, job.uses_boxes)
+    return replace(job, records=labelled, unlabelled=unlabelled)
 
 
 def _contrast(cfg: DictConfig, classes: Classes) -> Contrast:

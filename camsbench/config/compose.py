@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from camsbench.config.paths import CONF
 
-PATHS = ("data.root", "data.labels", "data.boxes", "data.subset", "output", "model.weights", "runtime.cache")
+MODEL_PATHS = ("model.weights", "model.file", "model.classes")
+PATHS = ("data.root", "data.labels", "data.boxes", "data.subset", "data.file", "output", "runtime.cache", *MODEL_PATHS)
 PLAIN = re.compile(r"[\w./:@%-]*")
 SWEEPS = {"-m", "--multirun"}
 CONTROLS = ("fakecam", "randomcam")

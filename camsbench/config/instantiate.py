@@ -1,32 +1,24 @@
-"""The methods, metrics, saliency rule and images that a configuration names: the only place that instantiates."""
+"""The methods, metrics and saliency rule that a configuration names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
+from omegaconf import DictConfig
 
 from camsbench.config.paths import CONF as CONF
+from camsbench.config.plain import plain as plain
 from camsbench.config.trust import check_targets
 from camsbench.core.columns import all_columns
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.targets import Target
 from camsbench.core.types import Explainer
-from camsbench.data import boxes
-from camsbench.data.checks import check_boxes
-from camsbench.data.found import refuse_doubles
-from camsbench.data.record import Record
-from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
-from camsbench.store.environment import follow_moves
 
-SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
-PLACE = ("root", "layout", "labels", "boxes", "check")
 OF_THE_SPLIT = {"gradient": "a gradient", "modules": "the network's modules"}
 OF_THE_TARGET = {"confidence": "a confidence in [0,1]", "classes": "classes beside the one that is asked"}
 OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see check_boxes
@@ -86,53 +78,6 @@ def check_needs(
             f"{group}={name} needs {said}, which this split does not provide: "
             f"use runtime.backend=torch, or another {group}"
         )
-
-
-def find_images(node: DictConfig) -> Sequence[Record]:
-    """All images of ``data``, before its choices among them.
-
-    Raises:
-        CamsbenchError: they cannot be found, or two have the same id.
-    """
-    options = {key: value for key, value in plain(node).items() if key not in ("boxes", "check", *SELECTION)}
-    check_targets("data", "data", options)
-    try:
-        found = instantiate(options)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, CamsbenchError):
-            raise error.__cause__ from None
-        raise CamsbenchError(f"data: {error.__cause__ or error}") from error
-    source: Sequence[Record] = found if isinstance(found, Sequence) else list(found)
-    refuse_doubles(source)
-    return source
-
-
-def select_images(node: DictConfig, source: Sequence[Record]) -> list[Record]:
-    """The images that ``data`` chooses of its own."""
-    options = plain(node)
-    return select(source, **{key: options.get(key) for key in SELECTION})
-
-
-def choose_images(node: DictConfig) -> list[Record]:
-    """The images that ``data`` finds and chooses."""
-    return select_images(node, find_images(node))
-
-
-def add_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
-    """The images with the boxes of ``data.boxes``, where a metric asks for any."""
-    asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
-    if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
-        records = boxes.attach_boxes(records, node.root, node.boxes)
-    check_boxes(records, asking)
-    return records
-
-
-def plain(node: Any) -> Any:
-    """A configuration node as plain dicts and lists, interpolations resolved, names of earlier versions as of today."""
-    try:
-        return follow_moves(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
-    except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
-        raise CamsbenchError(f"{error.full_key} is not set; give {error.full_key}=VALUE") from error
 
 
 def _instantiate_group(cfg: DictConfig, group: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from camsbench.core.columns import Column, all_columns, merge_columns
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Explainer
+from camsbench.data.found import LeftOut
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models.backends.exported import ExportedSplit
@@ -34,6 +35,7 @@ class Job:
     limits: dict[str, int]
     rule: SaliencyRule
     runtime: Runtime
+    unlabelled: tuple[LeftOut, ...] = ()  # of ``source``, what ``target=label`` cannot ask
 
     @property
     def target(self) -> str | int:
@@ -44,7 +46,7 @@ class Job:
     @property
     def left_out(self) -> list[str]:
         """A sentence for each kind of file that lies with the images and is not taken."""
-        return [each.sentence() for each in getattr(self.source, "left_out", ())]
+        return [each.sentence() for each in (*getattr(self.source, "left_out", ()), *self.unlabelled)]
 
     @property
     def uses_boxes(self) -> bool:

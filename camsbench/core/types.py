@@ -93,6 +93,7 @@ class Forward:
     target: Tensor  # [B] the class (or label) that is explained
     seeds: tuple[int, ...]  # one random stream an image, keyed on (seed, image id)
     boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
+    masks: Tensor | None = None  # [B,H,W] bool: the pixels of each image's object, for those that have such a mask
     asked: Target = field(default_factory=SoftmaxClass)  # of the outputs: what the split asks
     _once: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -119,6 +120,7 @@ class Forward:
             target=self.target[index],
             seeds=tuple(self.seeds[i] for i in index),
             boxes=tuple(self.boxes[i] for i in index) if self.boxes else (),
+            masks=None if self.masks is None else self.masks[index],
         )
         chosen._once.update({key: value[index] for key, value in self._once.items()})
         return chosen

@@ -90,6 +90,16 @@ class Classes:
         return str(_info().index_to_description(index, detailed=True)) if self.are_imagenet else self.names[index]
 
 
+def class_name(index: int, num_classes: int = IMAGENET) -> str:
+    """A class's English name for ImageNet's 1000 classes, the bare index for others."""
+    return Classes(num_classes).name(index)
+
+
+def class_index(said: str, num_classes: int = IMAGENET) -> int:
+    """The index of a class that is named by its index or, of ImageNet's, its wnid or one of its English names."""
+    return Classes(num_classes).index(said)
+
+
 @cache
 def _info() -> ImageNetInfo:
     return ImageNetInfo()  # reads its tables anew each time

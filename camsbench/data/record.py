@@ -10,6 +10,9 @@ import numpy as np
 
 from camsbench.core.preprocess import Box
 
+LABEL = ":"
+"""Between an image's id and its label, where the image has several and is explained once for each."""
+
 Cell = str | float | int | bool | None
 """A value of a table's further columns."""
 

@@ -15,16 +15,18 @@ from camsbench.errors import CamsbenchError
 
 
 def object_mask(explained: Explained) -> Tensor:
-    """The pixels [B,H,W] inside an image's boxes (see ``camsbench.core.boxes.inside``).
+    """The pixels [B,H,W] of an image's object: its mask, or what is inside its boxes (``camsbench.core.boxes.inside``).
 
     Raises:
-        CamsbenchError: nobody gave boxes.
+        CamsbenchError: nobody gave boxes or masks.
     """
-    if not explained.forward.boxes:
+    boxes, masks = explained.forward.boxes, explained.forward.masks
+    if not boxes and masks is None:
         raise CamsbenchError(
-            "the pointing game needs the images' boxes: give evaluate(boxes=...), one list of boxes an image"
+            "the pointing game needs the images' boxes: give evaluate(boxes=...), one list of boxes an image, or masks"
         )
-    return inside(explained.forward.boxes, explained.saliency)
+    found = torch.zeros_like(explained.saliency[:, 0], dtype=torch.bool) if masks is None else masks
+    return found | inside(boxes, explained.saliency) if boxes else found
 
 
 def peak(saliency: Tensor) -> Tensor:

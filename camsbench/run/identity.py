@@ -15,12 +15,13 @@ import torch
 from omegaconf import OmegaConf
 
 import camsbench
-from camsbench.config.instantiate import PLACE, SELECTION
+from camsbench.config.images import PLACE, SELECTION
 from camsbench.config.job import Job
 from camsbench.config.paths import PACKAGE
 from camsbench.run.code import own_code, plugin_code
 from camsbench.store.environment import follow_moves
 
+UNSET = ("scale", None)  # as of data of 8 bits
 PACKAGES = (
     "torch",
     "torchvision",
@@ -52,7 +53,7 @@ def identity(job: Job) -> dict[str, Any]:
             **{key: value for key, value in given.items() if value and value != "softmax"},
         },
         "preprocess": vars(job.split.preprocess),
-        "data": {key: value for key, value in cfg["data"].items() if key not in not_identity},
+        "data": {key: value for key, value in cfg["data"].items() if key not in not_identity and (key, value) != UNSET},
         "method": cfg["method"],
         "metric": cfg["metric"],
         "protocol": cfg["protocol"],

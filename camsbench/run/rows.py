@@ -11,7 +11,7 @@ import torch
 from camsbench.config.job import Job
 from camsbench.core.explained import Explained, measure
 from camsbench.data.record import Record
-from camsbench.store.schema import Task
+from camsbench.store.schema import CELL, Task
 
 NOT_FINITE = "a map or a probability holds NaN or infinity"
 
@@ -63,7 +63,8 @@ def measure_rows(job: Job, task: Task, explained: Explained, records: Sequence[R
 
 
 def _identify(job: Job, record: Record, task: Task) -> Row:
-    return {
+    cells = {CELL + name: value for name, value in record.cells.items()}
+    return cells | {
         "model": job.split.name,
         "layer": task.layer,
         "method": task.method,

@@ -13,6 +13,7 @@ from camsbench.run.redraw import draw_missing
 from camsbench.run.work import find_pending, make_blocks
 from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
+from camsbench.store.schema import cell_types
 
 
 def run(job: Job, folder: RunFolder) -> Account:
@@ -23,13 +24,13 @@ def run(job: Job, folder: RunFolder) -> Account:
     executor = choose_executor(job, maps)
     spent: list[Spent] = []
     boxes = dropped = 0
-    names = [column.name for column in job.columns]
+    names, cells = [column.name for column in job.columns], cell_types(record.cells for record in job.records)
     with (
         Progress(folder.path, runtime.shard, blocks, job.split.name, runtime.heartbeat) as progress,
         closing(executor.run(blocks, progress)) as results,
     ):
         for result in results:
-            folder.write_part(result.rows, names, result.curves, result.block)
+            folder.write_part(result.rows, names, result.curves, result.block, cells)
             for task, place, grey in result.maps:
                 maps.save(task, job.records[place], grey)
             spent.append(result.spent)

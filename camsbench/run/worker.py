@@ -13,6 +13,7 @@ from torch import Tensor
 
 from camsbench.config.job import Job
 from camsbench.core import scoring
+from camsbench.core.boxes import Boxes
 from camsbench.core.explained import Explained, explain
 from camsbench.core.noise import stream_seeds
 from camsbench.core.types import Forward, Split
@@ -133,7 +134,8 @@ def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, 
         return
     for split in job.splits:
         shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
-        shared = replace(shared, boxes=batch.boxes)
+        masks = None if batch.masks is None else batch.masks.to(split.device, non_blocking=True)
+        shared = replace(shared, boxes=_boxes(job, batch), masks=masks)
         for name, method in job.methods.items():
             task = Task(split.layer, name)
             chosen = [i for i, place in enumerate(batch.places) if task in block.tasks[place]]
@@ -142,11 +144,25 @@ def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, 
                 yield task, places, explain(split, method, job.rule, shared.select(chosen))
 
 
+def _boxes(job: Job, batch: Batch) -> Boxes:
+    """The boxes of a batch; an image with a mask is measured by that alone."""
+    return tuple(
+        () if job.records[place].mask is not None else boxes
+        for place, boxes in zip(batch.places, batch.boxes, strict=True)
+    )
+
+
+def _label(record: Record) -> int:
+    if record.label is None:
+        raise CamsbenchError(f"target=label: image {record.image_id} has no label: use target=predicted")
+    return record.label
+
+
 def base_forward(job: Job, split: Split, pixels: Tensor, records: Sequence[Record]) -> Forward:
     """The one pass that all methods share at a layer, on the device."""
     x = split.preprocess.normalise(pixels.to(job.runtime.device, non_blocking=True))
     target: Tensor | None = None
     if job.target != "predicted":
-        classes = [r.label if job.target == "label" else int(job.target) for r in records]
+        classes = [_label(r) if job.target == "label" else int(job.target) for r in records]
         target = torch.tensor(classes, device=x.device)
     return scoring.forward(split, x, target, stream_seeds(job.seed, (r.image_id for r in records)))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from camsbench.data.record import Record
+from camsbench.data.record import LABEL, Record
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 from camsbench.store import manifest
@@ -148,6 +148,7 @@ class RunFolder:
         columns: Sequence[str],
         curves: Sequence[Mapping[str, Any]] = (),
         block: int = 0,
+        cells: Mapping[str, pa.DataType] | None = None,
     ) -> None:
         """Write the rows of a block, and their curves, as its next part; they are all on disk, or none is.
 
@@ -159,7 +160,7 @@ class RunFolder:
         name = self._rows.free(block)
         if curves:
             self._curves.write(pa.Table.from_pylist([dict(curve) for curve in curves], schema=pa.schema(CURVE)), name)
-        self._rows.write(pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns)), name)
+        self._rows.write(pa.Table.from_pylist([dict(row) for row in rows], schema=schema(columns, cells)), name)
 
     def forget_errors(self, images: Collection[str] | None = None) -> None:
         """Take the rows of failed images, or of those among ``images``, off the disk: they are pending again."""
@@ -186,7 +187,7 @@ class RunFolder:
         tables = list(self._rows.read())
         if not tables:
             raise CamsbenchError(f"{self.path} holds no rows yet: run python -m camsbench output={self.path} first")
-        rows = pa.concat_tables(tables).to_pandas().drop_duplicates([*KEY], keep="last")
+        rows = pa.concat_tables(tables, promote_options="permissive").to_pandas().drop_duplicates([*KEY], keep="last")
         place = manifest.read(self.path / manifest.NAME).reset_index().set_index("image_id")
         order = {method: i for i, method in enumerate(rows["method"].unique())}
         keys = pd.DataFrame({"m": rows["method"].map(order), "i": rows["image_id"].map(place["index"])})
@@ -217,7 +218,8 @@ class RunFolder:
     def _measured(self) -> set[str]:
         """The ids of images that have a row without an error."""
         good = (table.filter(pc.is_null(table["error"])) for table in self._rows.read(["image_id", "error"]))
-        return {one for table in good for one in table["image_id"].to_pylist()}
+        found = {one for table in good for one in table["image_id"].to_pylist()}
+        return found | {one.rpartition(LABEL)[0] for one in found if LABEL in one}  # an image once a label
 
     def _set_aside_broken(self) -> None:
         for name in {*self._rows.broken(), *self._curves.broken()}:

@@ -14,19 +14,20 @@ from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 
 NAME = "manifest.csv"
-TYPES: dict[str, Any] = {"image_id": "str", "label": "Int64", "bytes": "Int64", "boxes": "str"}
+TYPES: dict[str, Any] = {"image_id": "str", "label": "Int64", "bytes": "Int64", "boxes": "str", "cells": "str"}
 
 
 def of_records(records: Sequence[Record], boxes: bool = False) -> pd.DataFrame:
-    """A line an image: id, label, ``bytes`` of its file where they are known unread, and a hash of its ``boxes``.
+    """A line an image: id, label, ``bytes`` of its file where they are known unread, hashes of its ``boxes`` and cells.
 
     Args:
         records: the images.
         boxes: whether the run looks at boxes; else the column is empty.
     """
     lines = [
-        (r.image_id, r.label, encoded_length(r.source), hash_boxes(r) if boxes else None) for r in records
-    ]  # fmt: skip
+        (r.image_id, r.label, encoded_length(r.source), hash_boxes(r) if boxes else None, _hash_cells(r))
+        for r in records
+    ]
     return pd.DataFrame(lines, columns=list(TYPES)).astype(TYPES)
 
 
@@ -36,9 +37,18 @@ def hash_boxes(record: Record) -> str:
     return hashlib.sha256(said).hexdigest()[:8] if record.boxes else "none"
 
 
+def _hash_cells(record: Record) -> str | None:
+    """Eight hex digits of what a table says further of an image."""
+    if not record.cells:
+        return None
+    return hashlib.sha256(repr(sorted(record.cells.items())).encode()).hexdigest()[:8]
+
+
 def read(path: Path) -> pd.DataFrame:
     """A manifest; camsbench 0.1.0 wrote ids and labels alone."""
-    found = pd.read_csv(path, dtype=TYPES, keep_default_na=False, na_values={"bytes": [""], "boxes": [""]})
+    found = pd.read_csv(
+        path, dtype=TYPES, keep_default_na=False, na_values={"label": [""], "bytes": [""], "boxes": [""], "cells": [""]}
+    )
     return found.reindex(columns=list(TYPES)).astype(TYPES)
 
 
@@ -55,7 +65,12 @@ def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, measured: Callable[[
         CamsbenchError: another image is not what it was.
     """
     both = old.merge(new, on="image_id", how="left", suffixes=("", "_new"))
-    for what, said in (("label", "label {}"), ("bytes", "{} bytes"), ("boxes", "boxes of the hash {}")):
+    for what, said in (
+        ("label", "label {}"),
+        ("bytes", "{} bytes"),
+        ("boxes", "boxes of the hash {}"),
+        ("cells", "columns of the hash {}"),
+    ):
         before, now = both[what], both[f"{what}_new"]
         others = before.notna() & now.notna() & (before != now).fillna(False)
         if what == "bytes" and others.any():
@@ -67,5 +82,5 @@ def added(old: pd.DataFrame, new: pd.DataFrame, path: Path, measured: Callable[[
                 f"{path}: image {first['image_id']} had {had} and now has {has}: the data changed "
                 f"({int(others.sum()):,} of {len(old):,} images), choose another folder with output="
             )
-    known = {what: both[f"{what}_new"].fillna(both[what]) for what in ("bytes", "boxes")}
+    known = {what: both[f"{what}_new"].fillna(both[what]) for what in ("bytes", "boxes", "cells")}
     return pd.concat([old.assign(**known), new[~new["image_id"].isin(old["image_id"])]])

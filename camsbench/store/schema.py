@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -27,9 +27,35 @@ CURVE = {
 }
 
 
-def schema(columns: Iterable[str]) -> pa.Schema:
-    """The columns of a row, with a run's metric columns between what identifies it and what happened to it."""
-    return pa.schema({**HEAD, **dict.fromkeys(columns, pa.float64()), **TAIL})
+CELL = "data."
+"""How the names of further columns begin, which the images' table gave the rows."""
+
+
+def schema(columns: Iterable[str], cells: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """The columns of a row, with a run's metric columns between what identifies it and what happened to it.
+
+    Args:
+        columns: of the metrics.
+        cells: the names of further columns of the images' table, and their types.
+    """
+    further = {CELL + name: kind for name, kind in (cells or {}).items()}
+    return pa.schema({**HEAD, **dict.fromkeys(columns, pa.float64()), **TAIL, **further})
+
+
+def cell_types(cells: Iterable[Mapping[str, Any]]) -> dict[str, pa.DataType]:
+    """The type of each further column, of all images' ``cells``: text, where they are not all numbers or flags."""
+    kinds: dict[str, set[type]] = {}
+    for each in cells:
+        for name, value in each.items():
+            kinds.setdefault(name, set()).update(() if value is None else {type(value)})
+    return {name: _type_of(found) for name, found in kinds.items()}
+
+
+def _type_of(kinds: set[type]) -> pa.DataType:
+    for type_, allowed in ((pa.bool_(), {bool}), (pa.int64(), {int}), (pa.float64(), {int, float})):
+        if kinds and kinds <= allowed:
+            return type_
+    return pa.string()
 
 
 class Task(NamedTuple):

@@ -23,7 +23,7 @@ from PIL import Image
 
 from benching.runs import of_process, repeated
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import choose_images
+from camsbench.config.images import choose_images
 from camsbench.data import imagenet, tars
 from camsbench.data.classes import validation_id
 from camsbench.store.folder import RunFolder

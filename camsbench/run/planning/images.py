@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config.instantiate import SELECTION, choose_images
+from camsbench.config.images import SELECTION, choose_images
 from camsbench.data import draws
 from camsbench.data.classes import validation_id
 from camsbench.data.record import Record

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from camsbench.config.build import cut_networks, model_spec
-from camsbench.config.instantiate import plain
+from camsbench.config.plain import plain
 from camsbench.config.runtime import check_runtime
 from camsbench.core.passes import Rehearsal
 from camsbench.errors import CamsbenchError

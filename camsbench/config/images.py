@@ -1,0 +1,126 @@
+"""The images that a configuration names: found, chosen, with their boxes, and as the network calls their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from camsbench.config.plain import plain
+from camsbench.config.trust import check_targets
+from camsbench.core.explained import Metric
+from camsbench.core.types import Split
+from camsbench.data import boxes
+from camsbench.data.asked import of_class, once_a_label, without_places
+from camsbench.data.checks import check_boxes, check_imagenet, check_labels
+from camsbench.data.classes import IMAGENET, Classes
+from camsbench.data.found import FoundImages, LeftOut, refuse_doubles
+from camsbench.data.matching import match, relabel
+from camsbench.data.record import Record
+from camsbench.data.selection import select
+from camsbench.errors import CamsbenchError
+
+SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
+PLACE = ("root", "layout", "labels", "boxes", "check", "file")
+NUMBERED = ("index", "parquet")  # layouts of images whose labels are numbers, of whatever classes
+
+
+def find_images(node: DictConfig) -> Sequence[Record]:
+    """All images of ``data``, before its choices among them.
+
+    Raises:
+        CamsbenchError: they cannot be found, or two have the same id.
+    """
+    options = {k: v for k, v in plain(node).items() if k not in ("boxes", "check", "scale", *SELECTION)}
+    check_targets("data", "data", options)
+    try:
+        found = instantiate(options)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, CamsbenchError):
+            raise error.__cause__ from None
+        raise CamsbenchError(f"data: {error.__cause__ or error}") from error
+    source: Sequence[Record] = found if isinstance(found, Sequence) else list(found)
+    refuse_doubles(source)
+    return source
+
+
+def select_images(node: DictConfig, source: Sequence[Record]) -> list[Record]:
+    """The images that ``data`` chooses of its own."""
+    options = plain(node)
+    chosen = {key: options.get(key) for key in SELECTION}
+    return _scaled(select(source, class_names=_names(source), **chosen), options.get("scale"))
+
+
+def choose_images(node: DictConfig) -> list[Record]:
+    """The images that ``data`` finds and chooses."""
+    return select_images(node, find_images(node))
+
+
+def add_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
+    """The images with the boxes of ``data.boxes``, where a metric asks for any."""
+    asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
+    if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
+        records = boxes.attach_boxes(records, node.root, node.boxes)
+    check_boxes(records, asking)
+    return records
+
+
+def label_images(
+    records: list[Record], source: Sequence[Record], split: Split, target: str | int, uses_boxes: bool
+) -> tuple[list[Record], tuple[LeftOut, ...]]:
+    """The images as ``target`` asks of them, their labels the network's indices, and what of them is left out.
+
+    With ``target=label`` an image of several labels is there once for each, with the boxes of that one; with a class as
+    the target its boxes are those of this class.
+
+    Args:
+        records: the chosen images.
+        source: all images of the data.
+        split: the network.
+        target: ``predicted``, ``label`` or a class index.
+        uses_boxes: whether a metric looks at them.
+
+    Raises:
+        CamsbenchError: the network has no such classes, no image has a label that is asked for, or boxes are those of
+            several labels and nothing says which of them is explained.
+    """
+    classes = Classes.of(split)
+    if names := _names(source):
+        index_of = classes.index if classes.are_imagenet else None
+        records = relabel(records, match(names, classes.names, classes.count, index_of, split.name))
+    check_labels(records, classes.count, split.name)
+    if target == "label":
+        return once_a_label(records, classes.name)
+    if isinstance(target, int):
+        return of_class(records, target), ()
+    if uses_boxes and any(record.several for record in records):
+        raise CamsbenchError(
+            "target=predicted: the images have boxes of several labels, and nothing says which of them is explained: "
+            "use target=label, or leave out the metrics that need boxes"
+        )
+    return without_places(records), ()
+
+
+def refuse_other_classes(source: Sequence[Record], node: DictConfig, split: Split) -> None:
+    """Refuse ImageNet-1k's labels for a network of other classes; numbers may be those of any."""
+    numbered = getattr(source, "layout", None) in NUMBERED
+    if not (numbered and split.num_classes < IMAGENET):
+        check_imagenet(plain(node).get("_target_"), split.num_classes, split.name)
+
+
+def _names(source: Sequence[Record]) -> tuple[str, ...]:
+    """The names of the data's classes, where its labels count them."""
+    return source.class_names if isinstance(source, FoundImages) else ()
+
+
+def _scaled(records: list[Record], scale: object) -> list[Record]:
+    """The images with what is black and what is white in them, from ``data.scale``."""
+    if scale is None:
+        return records
+    pair = [float(each) for each in scale if isinstance(each, int | float)] if isinstance(scale, list) else []
+    if len(pair) != 2 or not pair[0] < pair[1]:
+        raise CamsbenchError(f"data.scale={scale}: give what is black and what is white, such as [0,4095]")
+    return [replace(record, scale=(pair[0], pair[1])) for record in records]
