@@ -23,6 +23,7 @@ from camsbench.models import backends
 from camsbench.models.load import load_network
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import ModelSpec
+from camsbench.store.schema import group_column
 
 FUSES = (None, "mean")
 TARGETS = ("predicted", "label")
@@ -47,6 +48,8 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     source: Sequence[Record] = found if found is not None else records or []
     if records is None:
         records = add_boxes(cfg.data, select_images(cfg.data, source), metrics)
+    if (by := cfg.get("summary", {}).get("by")) is not None:
+        group_column(str(by), {name for record in records for name in record.cells})
     if (asked := cfg.get("report")) is not None and asked.html:
         check_count(first_images(asked.maps, len(records)), asked.maps)
     provided = backends.provides(runtime.backend)

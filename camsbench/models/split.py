@@ -127,8 +127,8 @@ def cut(
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
     Args:
-        model: a network [B,3,H,W] -> [B,C] (or of 1 or 4 channels), without a softmax or sigmoid at its end, in float32 or float64 and
-            evaluation mode, that torch.fx can trace.
+        model: a network [B,3,H,W] -> [B,C], or of 1 or 4 channels, without a softmax or sigmoid at its end, in float32
+            or float64 and evaluation mode, that torch.fx can trace.
         layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
             larger than 1×1.
         preprocess: what the network expects of a picture; its ``shape`` is that of the test input.

@@ -24,6 +24,7 @@ from camsbench.store.schema import Task
 from camsbench.tables.columns import summary_columns
 from camsbench.tables.pairs import pairs
 from camsbench.tables.spread import spread_markdown, spread_of
+from camsbench.tables.subgroups import split_summary
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     text = "\n\n".join(parts) + "\n"
     if account.images:
         text += f"\n{account.sentence()}\n"
+    split = split_summary(job.config, rows, job.columns, Classes.of(job.split))
+    if split is not None:
+        folder.write_text("subgroups.csv", split.table().to_csv(index=False))
+        text += f"\n{split.markdown(job.columns)}\n"
     if (moved := spread_of(job.config, rows, job.columns)) is not None:
         folder.write_text("spread.csv", moved.to_csv(index=False))
         text += f"\n{spread_markdown(moved)}\n"

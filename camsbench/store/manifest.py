@@ -17,6 +17,15 @@ NAME = "manifest.csv"
 TYPES: dict[str, Any] = {"image_id": "str", "label": "Int64", "bytes": "Int64", "boxes": "str", "cells": "str"}
 
 
+SAID = {
+    "label": "label {}",
+    "bytes": "{} bytes",
+    "boxes": "boxes of the hash {}",
+    "cells": "columns of the hash {} in the table",
+}
+UNKNOWN = ("label", "bytes", "boxes", "cells")  # columns that may be empty
+
+
 def of_records(records: Sequence[Record], boxes: bool = False) -> pd.DataFrame:
     """A line an image: id, label, ``bytes`` of its file where they are known unread, hashes of its ``boxes`` and cells.
 

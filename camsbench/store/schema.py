@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+
+from camsbench.errors import CamsbenchError
 
 KEY = ("image_id", "method", "layer")
 HEAD = {
@@ -27,6 +29,7 @@ CURVE = {
 }
 
 
+GROUPING = ("label", "target")  # columns of every run that may split its summary
 CELL = "data."
 """How the names of further columns begin, which the images' table gave the rows."""
 
@@ -49,6 +52,21 @@ def cell_types(cells: Iterable[Mapping[str, Any]]) -> dict[str, pa.DataType]:
         for name, value in each.items():
             kinds.setdefault(name, set()).update(() if value is None else {type(value)})
     return {name: _type_of(found) for name, found in kinds.items()}
+
+
+def group_column(by: str, cells: Collection[str]) -> str:
+    """The rows' column that ``summary.by`` names: ``label``, ``target``, or one of the images' table.
+
+    Raises:
+        CamsbenchError: there is no such column.
+    """
+    if by in cells:
+        return CELL + by
+    if by in GROUPING:
+        return by
+    raise CamsbenchError(
+        f"summary.by={by}: the images have no such column; give one of {', '.join([*GROUPING, *sorted(cells)])}"
+    )
 
 
 def _type_of(kinds: set[type]) -> pa.DataType:

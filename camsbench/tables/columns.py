@@ -18,7 +18,7 @@ from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomis
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness
 from camsbench.metrics.time import Time
-from camsbench.store.schema import HEAD, TAIL
+from camsbench.store.schema import CELL, HEAD, TAIL
 
 PAPERS = (
     *(Drop, Increase, Deletion, Insertion, Coherency, Complexity, ADCC),  # in the order of ReciproCAM's Table 1
@@ -89,7 +89,7 @@ def metric_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> lis
 
     One that nobody declares has no better direction, and is averaged.
     """
-    present = [name for name in names if name not in HEAD and name not in TAIL]
+    present = [name for name in names if name not in HEAD and name not in TAIL and not name.startswith(CELL)]
     known = known_columns(declared)
     order = dict.fromkeys([*(name for name in _order() if name in present), *present])
     return [known.get(name, Column(name, "")) for name in order]

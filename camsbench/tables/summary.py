@@ -50,19 +50,26 @@ def summarise(rows: pd.DataFrame, columns: Iterable[Column] = ()) -> pd.DataFram
     return counts.join(pd.DataFrame(numbers)).reset_index()
 
 
-def markdown(summary: pd.DataFrame, columns: Iterable[Column] | Mapping[str, str] = ()) -> str:
+def markdown(
+    summary: pd.DataFrame, columns: Iterable[Column] | Mapping[str, str] = (), marks: pd.DataFrame | None = None
+) -> str:
     """A summary as a Markdown table, with an arrow towards better.
 
     Args:
         summary: of ``summarise``.
         columns: as there, or names and their better direction.
+        marks: what stands behind the numbers, where there is anything, in columns and lines as in ``summary``.
     """
     known = {one.name: one for column in known_columns(columns).values() for one in reductions_of(column)}
     shown, titles = summary.copy(), {**COUNTS, SECONDS.name: SECONDS.title}
     for name in shown.columns.difference([*KEYS, "n", *COUNTS]):
+        if not pd.api.types.is_numeric_dtype(shown[name]):
+            continue
         one = known.get(name)
         source = one.source if one is not None else SECONDS if name == SECONDS.name else Column(name, "")
         shown[name] = [text_of(source, value) for value in shown[name]]
+        if marks is not None and name in marks:
+            shown[name] += marks[name]
         if one is not None:
             titles[name] = one.title + ARROWS.get(source.better, "")
     shown = shown.rename(columns=titles)
