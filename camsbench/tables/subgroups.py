@@ -14,14 +14,19 @@ from camsbench.data.classes import Classes
 from camsbench.errors import CamsbenchError
 from camsbench.store.schema import CELL, group_column
 from camsbench.tables.columns import metric_columns
+from camsbench.tables.grid import grid
 from camsbench.tables.pairs import holm
-from camsbench.tables.summary import KEYS, markdown, summarise
+from camsbench.tables.summary import KEYS, summarise, text_cells
 
 VALUES = 12  # different numbers up to which each is a group
 MOST = 100  # groups
 LEVEL = 0.05
 NONE = "none"  # the group of images without a value
 FEWEST = 3  # images of a group, from which it is compared
+MEANING = (
+    "▼ worse, ▲ better than the method's other images: Mann and Whitney's test, Holm-corrected, 5 %; groups of fewer than "
+    "three images are not compared."
+)
 MARKS = {"worse": " ▼", "better": " ▲", "": ""}
 
 
@@ -46,13 +51,13 @@ class Subgroups:
         """All in one, ``p`` under ``METRIC_p``."""
         return self.summary.join(self.p.add_suffix("_p"))
 
+    def text_cells(self, columns: Iterable[Column] = ()) -> list[list[str]]:
+        """The summary as text, its head first, with ▼ and ▲ where a group is worse or better than the other images."""
+        return text_cells(self.summary, list(columns), self.against.replace(MARKS))
+
     def markdown(self, columns: Iterable[Column] = ()) -> str:
-        """The summary, with ▼ and ▲ where a group is worse or better than the other images."""
-        return (
-            f"By {self.by} (▼ worse, ▲ better than the method's other images: Mann and Whitney's test, Holm-corrected, "
-            f"5 %; groups of fewer than {FEWEST} images are not compared):\n\n"
-            + markdown(self.summary, list(columns), self.against.replace(MARKS))
-        )
+        """The same as Markdown, with what the marks mean."""
+        return f"By {self.by}. {MEANING}\n\n{grid(self.text_cells(columns), left=2)}"
 
 
 def subgroups(

@@ -53,12 +53,19 @@ def summarise(rows: pd.DataFrame, columns: Iterable[Column] = ()) -> pd.DataFram
 def markdown(
     summary: pd.DataFrame, columns: Iterable[Column] | Mapping[str, str] = (), marks: pd.DataFrame | None = None
 ) -> str:
-    """A summary as a Markdown table, with an arrow towards better.
+    """A summary as a Markdown table, with an arrow towards better; arguments as of ``text_cells``."""
+    return grid(text_cells(summary, columns, marks))
+
+
+def text_cells(
+    summary: pd.DataFrame, columns: Iterable[Column] | Mapping[str, str] = (), marks: pd.DataFrame | None = None
+) -> list[list[str]]:
+    """A summary as text, its head first.
 
     Args:
         summary: of ``summarise``.
         columns: as there, or names and their better direction.
-        marks: what stands behind the numbers, where there is anything, in columns and lines as in ``summary``.
+        marks: what stands behind the numbers, in columns and lines as in ``summary``.
     """
     known = {one.name: one for column in known_columns(columns).values() for one in reductions_of(column)}
     shown, titles = summary.copy(), {**COUNTS, SECONDS.name: SECONDS.title}
@@ -73,8 +80,7 @@ def markdown(
         if one is not None:
             titles[name] = one.title + ARROWS.get(source.better, "")
     shown = shown.rename(columns=titles)
-    cells = [list(shown.columns), *([str(v) for v in line] for line in shown.itertuples(index=False))]
-    return grid(cells)
+    return [list(shown.columns), *([str(v) for v in line] for line in shown.itertuples(index=False))]
 
 
 def class_average(rows: pd.DataFrame, column: str) -> float:

@@ -18,6 +18,7 @@ from camsbench.tables.audit import findings
 from camsbench.tables.audit.finding import IMPOSSIBLE, WRONG, Finding
 from camsbench.tables.columns import SummaryColumn, text_of
 from camsbench.tables.published import load
+from camsbench.tables.subgroups import split_summary
 
 
 def leaderboard(standings: Sequence[Standing], columns: Sequence[SummaryColumn]) -> dict[str, Any]:
@@ -112,6 +113,17 @@ def pairs_table(runs: Sequence[SavedRun]) -> dict[str, Any] | None:
         cells = [(str(row[name]), "") for name in left] + numbers
         made.append({"column": row["column"], "neighbours": "true" if row["neighbours"] else "false", "cells": cells})
     return {"head": head, "left": len(left), "rows": made, "columns": list(dict.fromkeys(table["column"]))}
+
+
+def subgroup_tables(runs: Sequence[SavedRun]) -> list[tuple[str, list[list[str]]]]:
+    """Of each run with ``summary.by`` a caption, and its split summary as text, the head first."""
+    made = []
+    for run in runs:
+        found = split_summary(run.config, run.rows, run.columns, run.classes)
+        if found is not None:
+            caption = f"{run.path.name}, by {found.by}" if len(runs) > 1 else f"By {found.by}"
+            made.append((caption, found.text_cells(run.columns)))
+    return made
 
 
 def _value(number: float) -> str:

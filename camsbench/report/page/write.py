@@ -31,6 +31,7 @@ from camsbench.report.page.published import paper_tables
 from camsbench.report.page.standings import standings
 from camsbench.report.page.table import ImageTable
 from camsbench.report.saved_run import SavedRun
+from camsbench.tables.subgroups import MEANING
 
 ASSETS = Path(__file__).parent / "assets"
 PALETTES = ("inferno", "viridis", "cividis", "gray")  # perceptually even, and readable without colour vision
@@ -65,6 +66,8 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
         "leaderboard": sections.leaderboard(standings(runs, lines, board), board),
         "agreements": sections.agreement(agreements(lines, columns)),
         "pairs": sections.pairs_table(runs),
+        "subgroups": sections.subgroup_tables(runs),
+        "subgroups_note": MEANING,
         "images_note": _note(shown["images"], len(table.ids), maps),
         "provenance": [provenance(run) for run in runs],
         "audit": sections.audit(),
@@ -139,20 +142,19 @@ def _note(shown: dict[int, Any], images: int, maps: int | str) -> str:
 
 def _sections(parts: dict[str, Any]) -> list[tuple[str, str]]:
     papers = [(f"published-{i}", paper.title) for i, paper in enumerate(parts["papers"], 1)]
-    optional = [
-        (name, name) for name, there in (("agreement", parts["agreements"]), ("pairs", parts["pairs"])) if there
-    ]
-    return [
-        *papers,
-        ("leaderboard", "leaderboard"),
-        ("distributions", "distributions"),
-        ("curves", "curves"),
-        ("time", "time"),
-        *optional,
-        ("images", "images"),
-        ("protocol", "protocol"),
-        ("audit", "audit"),
-    ]
+    sections = {
+        "leaderboard": True,
+        "subgroups": parts["subgroups"],
+        "distributions": True,
+        "curves": True,
+        "time": True,
+        "agreement": parts["agreements"],
+        "pairs": parts["pairs"],
+        "images": True,
+        "protocol": True,
+        "audit": True,
+    }
+    return [*papers, *((name, name) for name, there in sections.items() if there)]
 
 
 def _json(value: Any) -> Markup:
