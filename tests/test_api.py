@@ -82,12 +82,12 @@ def test_images_that_are_no_numbers_are_refused(lite0: TorchSplit, images: Tenso
 
 @pytest.mark.parametrize("method", ["gradcam", "scorecam", "reciprocam", "deeplift", "lrp"])
 def test_a_network_in_double_precision(method: str, lite0: TorchSplit, images: Tensor) -> None:
-    double = cut(copy.deepcopy(lite0.model).double(), "bn2", lite0.preprocess)
-    exact = camsbench.explain(method, double, images[:2])  # images are float32: they follow
+    single = cut(lite0.model, "blocks.2", lite0.preprocess)  # of 40 channels: double precision is slow
+    double = cut(copy.deepcopy(lite0.model).double(), "blocks.2", lite0.preprocess)
+    exact = camsbench.explain(method, double, images[:1])  # images are float32: they follow
     assert exact.dtype == torch.float64
-    torch.testing.assert_close(camsbench.explain(method, lite0, images[:2]).double(), exact, rtol=0, atol=1e-3)
-    scores = camsbench.evaluate(method, double, images[:2], metrics=["drop", "insertion"])
-    assert scores[["drop", "insertion"]].notna().all(axis=None)
+    torch.testing.assert_close(camsbench.explain(method, single, images[:1]).double(), exact, rtol=0, atol=1e-3)
+    assert camsbench.evaluate(method, double, images[:1], metrics=["drop", "increase"])["drop"].notna().all()
 
 
 def test_images_of_numpy_and_classes_by_name(lite0: TorchSplit, images: Tensor) -> None:

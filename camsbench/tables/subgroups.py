@@ -24,8 +24,8 @@ LEVEL = 0.05
 NONE = "none"  # the group of images without a value
 FEWEST = 3  # images of a group, from which it is compared
 MEANING = (
-    "▼ worse, ▲ better than the method's other images: Mann and Whitney's test, Holm-corrected, 5 %; groups of fewer than "
-    "three images are not compared."
+    "▼ worse, ▲ better than the method's other images: Mann and Whitney's test, Holm-corrected, 5 %; groups of fewer "
+    "than three images are not compared."
 )
 MARKS = {"worse": " ▼", "better": " ▲", "": ""}
 

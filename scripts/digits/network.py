@@ -1,0 +1,34 @@
+"""A small network of grey pictures: feature maps of 16 x 16, their mean, one linear layer.
+
+As camsbench builds it: model=module model.build=scripts.digits.network:build model.options.outputs=10
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from scripts.digits.pictures import SIDE
+
+TRANSFORM = {"resize": SIDE, "crop": SIDE, "interpolation": "bilinear", "mean": [0.4], "std": [0.2]}
+
+
+class Network(nn.Module):
+    """Pictures [B,1,64,64] to outputs [B,C]."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*_block(1, 16, 2), *_block(16, 32, 2), *_block(32, 64, 1), *_block(64, 64, 1), *_block(64, 96, 1))
+        self.head = nn.Linear(96, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.features(x).mean((2, 3)))
+        return out
+
+
+def build(outputs: int) -> tuple[nn.Module, dict[str, object]]:
+    """The network, and how it expects its pictures."""
+    return Network(outputs), TRANSFORM
+
+
+def _block(channels: int, more: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, more, 3, stride, 1, bias=False), nn.BatchNorm2d(more), nn.ReLU()]
