@@ -109,7 +109,7 @@ def _in_order(found: Sequence[str], num_classes: int, model: str) -> list[int]:
         )
     if all(is_number(one) for one in found) and [int(one) for one in found] != list(range(num_classes)):
         raise CamsbenchError(
-            f"the classes of the data are numbers in the order {', '.join(found[:4])}, ..., so that '{found[-1]}' would "
-            f"be class {len(found) - 1} of {model}: {SAY}"
+            f"the classes of the data are numbers in the order {', '.join(found[:4])}, ..., so that '{found[-1]}' "
+            f"would be class {len(found) - 1} of {model}: {SAY}"
         )
     return list(range(num_classes))

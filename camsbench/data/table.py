@@ -12,7 +12,7 @@ from camsbench.data.storage import Stored
 from camsbench.data.table_columns import Columns, find_columns
 from camsbench.data.table_labels import row_labels
 from camsbench.data.table_places import boxes_of, placed
-from camsbench.data.tabular import Table, read_table
+from camsbench.data.tabular import DECIMAL, MISSING, Table, read_table, values
 from camsbench.errors import CamsbenchError
 
 
@@ -60,9 +60,9 @@ def table(
     paths = [listed.inside(read.text[found.path][rows[0]]) for rows in images.values()]
     cells, differing = _cells(read, found, list(images.values()))
     records = []
-    for one, rows, values in zip(ids(paths), images.values(), cells, strict=True):
+    for one, rows, further in zip(ids(paths), images.values(), cells, strict=True):
         own = one if found.id is None else _same(read, found.id, rows)
-        record = Record(own, of_row[rows[0]], None, relative=relative, cells=values)
+        record = Record(own, of_row[rows[0]], None, relative=relative, cells=further)
         records.append(placed(read, found, record, rows, labels.rows, boxes, masks))
     refuse_doubles(records)
     ignored += labels.left_out + left_out("columns that differ among the rows of an image", differing)
@@ -83,7 +83,7 @@ def _kept(read: Table, where: Mapping[str, Cell]) -> tuple[list[int], tuple[Left
         (kept if right else others).append(row)
     if not kept:
         there = {column: sorted(set(read.text[column]))[:10] for column in where}
-        said = "; ".join(f"{column} has {', '.join(values)}" for column, values in there.items())
+        said = "; ".join(f"{column} has {', '.join(said)}" for column, said in there.items())
         raise CamsbenchError(f"data.where={dict(where)}: {read.where} has no such row; {said}")
     asked = " and ".join(f"{column} is {wanted}" for column, wanted in where.items())
     return kept, _of_others(asked, others)
@@ -107,32 +107,29 @@ def _cells(
     read: Table, columns: Columns, images: Sequence[Sequence[int]]
 ) -> tuple[list[dict[str, Cell]], tuple[str, ...]]:
     """The further columns of each image, and those that have several values of one image."""
-    source = {name: name for name in columns.further}
+    source: dict[str, Mapping[int, Cell]] = {name: dict(enumerate(read.cells[name])) for name in columns.further}
     if columns.value is not None:
-        _refuse_no_numbers(read, columns.value, [row for rows in images for row in rows])
-        source["value"] = columns.value
+        source["value"] = _numbers(read, columns.value, [row for rows in images for row in rows])
     several = [rows for rows in images if len(rows) > 1]
     differing = {
-        n for n, c in source.items() if any(len({repr(read.cells[c][r]) for r in rows}) > 1 for rows in several)
+        name for name, of in source.items() if any(len({repr(of[row]) for row in rows}) > 1 for rows in several)
     }
     if "value" in differing and columns.value is not None:
         raise CamsbenchError(f"{read.where}: rows of one image have different numbers in '{columns.value}': mend them")
-    kept = [
-        {name: read.cells[column][rows[0]] for name, column in source.items() if name not in differing}
-        for rows in images
-    ]
+    kept = [{name: of[rows[0]] for name, of in source.items() if name not in differing} for rows in images]
     return kept, tuple(sorted(differing))
 
 
-def _refuse_no_numbers(read: Table, column: str, rows: Sequence[int]) -> None:
+def _numbers(read: Table, column: str, rows: Sequence[int]) -> dict[int, Cell]:
+    """The numbers that these rows have in a column, of which others may have texts."""
     for row in rows:
-        value = read.cells[column][row]
-        number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-        if value is not None and not number:
+        field = read.text[column][row]
+        if field not in MISSING and not (DECIMAL.fullmatch(field) and isfinite(float(field))):
             raise CamsbenchError(
-                f"{read.where}: '{value}' stands in the column '{column}' of row {row + 1}, which is of numbers: write "
+                f"{read.where}: '{field}' stands in the column '{column}' of row {row + 1}, which is of numbers: write "
                 "one, or nothing"
             )
+    return dict(zip(rows, values([read.text[column][row] for row in rows]), strict=True))
 
 
 def _same(read: Table, column: str, rows: Sequence[int]) -> str:
