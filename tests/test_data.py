@@ -119,7 +119,9 @@ def test_pixels_without_a_scale_are_an_error(tmp_path: Path, mode: str, sample_p
         picture.convert(mode).save(tmp_path / "a.tiff")
     picture_read = read(Record("a", tmp_path / "a.tiff", 0), PREPROCESS)
     assert picture_read.pixels is None
-    assert "numbers of 32 bits without a scale: save it with 8 or 16 bits a pixel" in str(picture_read.error)
+    assert "numbers of 32 bits without a scale: say what is black and what is white with data.scale=[LOW,HIGH]" in str(
+        picture_read.error
+    )
 
 
 def test_an_error_is_the_same_in_every_run() -> None:

@@ -93,7 +93,7 @@ def label_images(
         records = relabel(records, match(names, classes.names, classes.count, index_of, split.name))
     check_labels(records, classes.count, split.name)
     if target == "label":
-        return once_a_label(records, classes.name)
+        return _labelled(records, classes)
     if isinstance(target, int):
         return of_class(records, target), ()
     if uses_boxes and any(record.several for record in records):
@@ -109,6 +109,13 @@ def refuse_other_classes(source: Sequence[Record], node: DictConfig, split: Spli
     numbered = getattr(source, "layout", None) in NUMBERED
     if not (numbered and split.num_classes < IMAGENET):
         check_imagenet(plain(node).get("_target_"), split.num_classes, split.name)
+
+
+def _labelled(records: list[Record], classes: Classes) -> tuple[list[Record], tuple[LeftOut, ...]]:
+    found, unlabelled = once_a_label(records, classes.names)
+    if not found:
+        raise CamsbenchError(f"target=label: none of the {len(records)} images has a label: use target=predicted")
+    return found, unlabelled
 
 
 def _names(source: Sequence[Record]) -> tuple[str, ...]:

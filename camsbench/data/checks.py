@@ -63,7 +63,8 @@ class Agreement:
 
 
 def agreement(split: Split, records: Sequence[Record], images: int, published: float | None) -> Agreement:
-    """Predict up to ``images`` of the records, spread evenly over them."""
+    """Predict up to ``images`` of the records that have one label, spread evenly over them."""
+    records = [record for record in records if record.label is not None]
     chosen = records[:: max(1, len(records) // images)][:images]
     size = split.micro_batch.size
     groups = [list(range(i, min(i + size, len(chosen)))) for i in range(0, len(chosen), size)]
@@ -98,9 +99,11 @@ def refuse_wrong(found: Agreement, name: str) -> None:
 def check_labels(records: Iterable[Record], num_classes: int, model: str) -> None:
     """Refuse labels that the network has no class for."""
     for record in records:
-        if not 0 <= record.label < num_classes:
+        for label in record.labels:
+            if 0 <= label < num_classes:
+                continue
             raise CamsbenchError(
-                f"label {record.label} of image {record.image_id} is outside the {num_classes} classes of {model}: "
+                f"label {label} of image {record.image_id} is outside the {num_classes} classes of {model}: "
                 "choose a network trained on these classes"
             )
 

@@ -18,6 +18,7 @@ from camsbench.errors import CamsbenchError
 WNID = re.compile(r"n\d{8}")
 OFFICIAL = re.compile(r"ILSVRC2012_val_\d{8}")
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".tif", ".tiff", ".ppm", ".pgm")  # with those that torchvision's ImageFolder reads
 IMAGENET = 1000
 
 
@@ -138,16 +139,16 @@ def image_id(name: str) -> str:
     return found.group() if found else name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
-def is_image(name: str) -> bool:
+def is_image(name: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> bool:
     """Whether a file's name is that of an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.rsplit("/", 1)[-1].startswith(".")
+    return name.lower().endswith(suffixes) and not name.rsplit("/", 1)[-1].startswith(".")
 
 
-def is_unread_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture of a kind that is not read, such as ``.tif``."""
+def is_unread_picture(name: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> bool:
+    """Whether a file's name is that of a picture of a kind that is not read, such as ``.gif``."""
     suffix = posixpath.splitext(name)[1].lower()
     hidden = posixpath.basename(name).startswith(".")
-    return suffix in Image.registered_extensions() and suffix not in IMAGE_SUFFIXES and not hidden
+    return suffix in Image.registered_extensions() and suffix not in suffixes and not hidden
 
 
 def is_number(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,11 +30,10 @@ def left_out(what: str, names: Sequence[str]) -> tuple[LeftOut, ...]:
     return (LeftOut(what, len(names), min(names)),) if names else ()
 
 
-def unread_pictures(names: Sequence[str]) -> tuple[LeftOut, ...]:
+def unread_pictures(names: Sequence[str], suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[LeftOut, ...]:
     """The pictures among files that are of a kind that is not read."""
-    return left_out(
-        f"pictures that are none of {', '.join(IMAGE_SUFFIXES)}", [n for n in names if is_unread_picture(n)]
-    )
+    unread = [name for name in names if is_unread_picture(name, suffixes)]
+    return left_out(f"pictures that are none of {', '.join(suffixes)}", unread)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,13 @@ class FoundImages(Sequence[Record]):
     def __getitem__(self, place: slice) -> list[Record]: ...
     def __getitem__(self, place: int | slice) -> Record | list[Record]:
         return self.records[place]
+
+
+def ids(paths: Sequence[str]) -> list[str]:
+    """Ids of images by their paths: without suffix, and with it where two would be the same."""
+    stems = [posixpath.splitext(path)[0] for path in paths]
+    count = Counter(stems)
+    return [stem if count[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
 
 def unique(records: list[Record]) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from camsbench.errors import CamsbenchError
 
 INSIDE = ("", "val", "data", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val", "ILSVRC2012_img_val", "validation")
 ARCHIVE = "ILSVRC2012_img_val.tar"
+NAMED = re.compile(rf"{WNID.pattern}_")
 NO_IMAGE = "samples without an image that is read"
 
 Lookup = Callable[[], Labels | None]
@@ -52,6 +54,26 @@ def numbered_folders(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     return FoundImages("index", str(folder), found, "the folders' numbers", ignored)
 
 
+def named_files(folder: Folder, find_labels: Lookup) -> FoundImages | None:
+    """One folder of images without a file of labels, whose names begin with the wnid: ``n01440764_10026.JPEG``."""
+    names = [name for name in folder.files if is_image(name)]
+    others = [name for name in names if not NAMED.match(name)]
+    if len(others) == len(names) or find_labels() is not None:
+        return None
+    if others:
+        raise CamsbenchError(
+            f"data.root={folder}: {len(names) - len(others)} of its {len(names)} images have the class's wnid before "
+            f"their name (n01440764_...), and {others[0]} has none: rename it, or give a file of labels with "
+            "data.labels=FILE"
+        )
+    where = f"data.root={folder}"
+    records = [
+        Record(image_id(name), folder.file(name), index_of(name.partition("_")[0], f"{where}: {name}"))
+        for name in names
+    ]
+    return FoundImages("named", str(folder), records, "the wnids before the images' names", _beside(folder))
+
+
 def flat_folder(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     """One folder of images and a file of their labels; an image of the file that is not there fails when it is read."""
     names = [name for name in folder.files if is_image(name)]
@@ -61,9 +83,7 @@ def flat_folder(folder: Folder, find_labels: Lookup) -> FoundImages | None:
     labels = find_labels()
     if labels is None:
         raise CamsbenchError(_unlabelled(str(folder)))
-    ignored = _unlisted(there, labels, str(folder)) + unread_pictures(folder.files)
-    deeper = [path for path, _ in folder.below() if is_image(path)] if folder.folders else []
-    ignored += left_out("images in folders inside the folder", deeper)
+    ignored = _unlisted(there, labels, str(folder)) + _beside(folder)
     records = [
         Record(one, there.get(one) or folder.file(f"{one}.JPEG"), labels.label[one], labels.boxes.get(one, ()))
         for one in sorted(labels.label)
@@ -104,6 +124,7 @@ LAYOUTS: dict[str, Layout] = {
     "parquet": parquet,
     "tar": unopened_tar,
     "webdataset": webdataset,
+    "named": named_files,
     "flat": flat_folder,
 }
 
@@ -137,9 +158,10 @@ def _of_samples(file: Stored) -> FoundImages:
 def find_images(places: Sequence[Folder], find_labels: Lookup, layout: str) -> FoundImages | None:
     """The images of the first of ``places`` that is in one of the layouts, or in the one that is named."""
     chosen = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
+    lookup: Lookup = (lambda: None) if layout == "named" else find_labels  # it was asked for: no file has a say
     for place in places:
         for recognise in chosen:
-            found = recognise(place, find_labels)
+            found = recognise(place, lookup)
             if found is not None and found.records:
                 return replace(found, records=unique(found.records))
     return None
@@ -177,6 +199,12 @@ def _unlisted(there: dict[str, Stored], labels: Labels, where: str) -> tuple[Lef
     return left_out(f"images that {labels.source} does not list", [there[one].name for one in unknown])
 
 
+def _beside(folder: Folder) -> tuple[LeftOut, ...]:
+    """What lies in and below a flat folder and is not taken."""
+    deeper = [path for path, _ in folder.below() if is_image(path)] if folder.folders else []
+    return unread_pictures(folder.files) + left_out("images in folders inside the folder", deeper)
+
+
 def _of_validation(every: list[str], chosen: list[str]) -> tuple[list[str], tuple[LeftOut, ...]]:
     """The archives that say that they are of the validation split, all where none does; and the others."""
     chosen = chosen or every
@@ -186,5 +214,6 @@ def _of_validation(every: list[str], chosen: list[str]) -> tuple[list[str], tupl
 def _unlabelled(where: str) -> str:
     return (
         f"data.root={where}: its images have no labels: put {tables.SOLUTION}, {tables.DEVKIT}.tar.gz or val.txt "
-        "(a line 'NAME INDEX' each) beside them, or give one with data.labels=FILE"
+        "(a line 'NAME INDEX' each) beside them, give one with data.labels=FILE, or put each class's wnid before its "
+        "images' names (n01440764_...)"
     )

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from camsbench.core.preprocess import Box, Preprocess
 from camsbench.data.depth import to_bytes
-from camsbench.data.record import Record
+from camsbench.data.record import ImageSource, MaskSource, Record
 from camsbench.errors import CamsbenchError
 
 ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")  # of an object in memory: another in every run
@@ -24,21 +25,23 @@ AHEAD = 2  # batches that wait, read, for the network
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image: uint8 pixels [3,H,W] and its boxes in those pixels, or the sentence that says what failed."""
+    """A decoded image: uint8 pixels [C,H,W], its boxes in those pixels and its mask, or the sentence of what failed."""
 
     pixels: Tensor | None
     boxes: list[Box]
     error: str | None = None
+    mask: Tensor | None = None  # bool [H,W]; None where the image has none
 
 
 @dataclass(frozen=True)
 class Batch:
     """The readable images of a batch, by their place in the run's list, and the unreadable ones with their errors."""
 
-    pixels: Tensor | None  # uint8 [B,3,H,W]; None when nothing was readable
+    pixels: Tensor | None  # uint8 [B,C,H,W]; None when nothing was readable
     places: list[int]
     failed: dict[int, str]
     boxes: tuple[tuple[Box, ...], ...]  # of the readable images, in their pixels
+    masks: Tensor | None = None  # bool [B,H,W], all outside of images without one; None where no image has one
 
 
 def read(record: Record, preprocess: Preprocess) -> Picture:
@@ -48,13 +51,30 @@ def read(record: Record, preprocess: Preprocess) -> Picture:
             pixels = preprocess.pixels(to_bytes(image, record.scale))
             width, height = image.size
     except Exception as error:  # a decoder meets any kind of file
-        name = record.source.name
-        reason = ADDRESS.sub(name, str(error).replace(str(record.source), name))
-        return Picture(None, [], f"cannot read {name}: {type(error).__name__}: {reason}")
+        return Picture(None, [], _unread(record.source, "", error))
+    try:
+        mask = _mask(record.mask, width, height, preprocess) if record.mask is not None else None
+    except Exception as error:  # as above; without its mask the image would count as one that has none
+        source = getattr(record.mask, "source", record.source)
+        return Picture(None, [], _unread(source, "the mask " if source is not record.source else "the mask of ", error))
     boxes = list(record.boxes)
     if record.relative:
         boxes = [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in boxes]
-    return Picture(pixels, preprocess.boxes(boxes, width, height))
+    return Picture(pixels, preprocess.boxes(boxes, width, height), mask=mask)
+
+
+def _mask(mask: MaskSource, width: int, height: int, preprocess: Preprocess) -> Tensor:
+    inside = mask.pixels(width, height)
+    if inside.shape != (height, width):
+        raise ValueError(f"it is of {inside.shape[1]}x{inside.shape[0]} pixels, and the picture of {width}x{height}")
+    return preprocess.mask(Image.fromarray(inside.astype(np.uint8) * 255))
+
+
+def _unread(source: ImageSource, what: str, error: Exception) -> str:
+    """The same sentence in every run: without the place where the data lie."""
+    name = source.name
+    reason = ADDRESS.sub(name, str(error).replace(str(source), name))
+    return f"cannot read {what}{name}: {type(error).__name__}: {reason}"
 
 
 class Loader:
@@ -119,8 +139,16 @@ def worker_count(workers: int | str) -> int:
 
 def _batch(group: Sequence[int], pictures: Iterable[Picture], pin: bool) -> Batch:
     every = list(zip(group, pictures, strict=True))
-    good = [(place, p.pixels, tuple(p.boxes)) for place, p in every if p.pixels is not None]
-    pixels = torch.stack([p for _, p, _ in good]) if good else None
+    good = [(place, picture, picture.pixels) for place, picture in every if picture.pixels is not None]
     failed = {place: picture.error for place, picture in every if picture.error is not None}
-    pixels = pixels.pin_memory() if pin and pixels is not None else pixels
-    return Batch(pixels, [place for place, _, _ in good], failed, tuple(boxes for _, _, boxes in good))
+    pixels = _pinned(torch.stack([pixels for _, _, pixels in good]), pin) if good else None
+    masks = None
+    if any(picture.mask is not None for _, picture, _ in good):
+        outside = torch.zeros(good[0][2].shape[1:], dtype=torch.bool)
+        masks = _pinned(torch.stack([outside if p.mask is None else p.mask for _, p, _ in good]), pin)
+    boxes = tuple(tuple(picture.boxes) for _, picture, _ in good)
+    return Batch(pixels, [place for place, _, _ in good], failed, boxes, masks)
+
+
+def _pinned(tensor: Tensor, pin: bool) -> Tensor:
+    return tensor.pin_memory() if pin else tensor

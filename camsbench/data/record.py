@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Literal, Protocol
 
 import numpy as np
@@ -69,3 +69,15 @@ class Record:
     several: Mapping[int, Place] = field(default_factory=dict)
     cells: Mapping[str, Cell] = field(default_factory=dict)
     scale: tuple[float, float] | None = None
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Its label, or its several: none of an image that nobody labelled."""
+        return tuple(self.several) if self.label is None else (self.label,)
+
+    def placed(self, places: Mapping[int, Place]) -> Record:
+        """The same image with these labels and their places: one alone becomes its ``label``, others ``several``."""
+        if len(places) != 1:
+            return replace(self, several=dict(places))
+        ((label, place),) = places.items()
+        return replace(self, label=label, boxes=place.boxes, mask=place.mask)

@@ -23,15 +23,15 @@ SAID = {
     "boxes": "boxes of the hash {}",
     "cells": "columns of the hash {} in the table",
 }
-UNKNOWN = ("label", "bytes", "boxes", "cells")  # columns that may be empty
 
 
 def of_records(records: Sequence[Record], boxes: bool = False) -> pd.DataFrame:
-    """A line an image: id, label, ``bytes`` of its file where they are known unread, hashes of its ``boxes`` and cells.
+    """A line an image: id, label, ``bytes`` of its file where they are known unread, and hashes of its ``boxes`` and
+    masks and of its further columns.
 
     Args:
         records: the images.
-        boxes: whether the run looks at boxes; else the column is empty.
+        boxes: whether the run looks at boxes or masks; else the column is empty.
     """
     lines = [
         (r.image_id, r.label, encoded_length(r.source), hash_boxes(r) if boxes else None, _hash_cells(r))
@@ -41,9 +41,13 @@ def of_records(records: Sequence[Record], boxes: bool = False) -> pd.DataFrame:
 
 
 def hash_boxes(record: Record) -> str:
-    """Eight hex digits of an image's boxes; ``none`` where it has none."""
-    said = repr((record.boxes, record.relative)).encode()
-    return hashlib.sha256(said).hexdigest()[:8] if record.boxes else "none"
+    """Eight hex digits of an image's boxes and mask, also of its several labels; ``none`` where it has neither."""
+    places = {label: place for label, place in sorted(record.several.items()) if place.boxes or place.mask is not None}
+    said: tuple[object, ...] = (record.boxes, record.relative)
+    if record.mask is not None or places:
+        said += (str(record.mask), [(label, place.boxes, str(place.mask)) for label, place in places.items()])
+    found = record.boxes or record.mask is not None or places
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:8] if found else "none"
 
 
 def _hash_cells(record: Record) -> str | None:
@@ -56,7 +60,7 @@ def _hash_cells(record: Record) -> str | None:
 def read(path: Path) -> pd.DataFrame:
     """A manifest; camsbench 0.1.0 wrote ids and labels alone."""
     found = pd.read_csv(
-        path, dtype=TYPES, keep_default_na=False, na_values={"label": [""], "bytes": [""], "boxes": [""], "cells": [""]}
+        path, dtype=TYPES, keep_default_na=False, na_values={what: [""] for what in TYPES if what != "image_id"}
     )
     return found.reindex(columns=list(TYPES)).astype(TYPES)
 

@@ -1,0 +1,65 @@
+"""What a run takes of images that have several labels or none, by what it asks of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from camsbench.data.found import LeftOut, left_out, refuse_doubles
+from camsbench.data.record import Place, Record
+
+
+def once_a_label(records: Sequence[Record], names: Sequence[str]) -> tuple[list[Record], tuple[LeftOut, ...]]:
+    """For the score of an image's label: an image of several labels once for each, with that label's boxes and mask.
+
+    Its ids are ``IMAGE_ID:NAME``, with the number of a label that has no name. Images without a label are left out.
+
+    Args:
+        records: the images.
+        names: of the classes that labels count; empty: they have none.
+
+    Raises:
+        CamsbenchError: two have the same id.
+    """
+    found: list[Record] = []
+    for record in records:
+        if record.label is not None:
+            found.append(record)
+            continue
+        for label, place in record.several.items():
+            said = names[label] if label < len(names) else str(label)
+            found.append(
+                replace(
+                    record, image_id=f"{record.image_id}:{said}", label=label, boxes=place.boxes, mask=place.mask,
+                    several={},
+                )
+            )  # fmt: skip
+    refuse_doubles(found)
+    return found, left_out("images without a label", [r.image_id for r in records if not r.labels])
+
+
+def once_an_image(records: Sequence[Record], index: int | None) -> list[Record]:
+    """For the score of one class of all images (``index``), or of the class that each is predicted as (None)."""
+    return without_places(records) if index is None else of_class(records, index)
+
+
+def of_class(records: Sequence[Record], index: int) -> list[Record]:
+    """The images with boxes and masks of class ``index`` alone: none where an image is not of it."""
+    found = []
+    for record in records:
+        own = Place(record.boxes, record.mask) if record.label == index else record.several.get(index, Place())
+        found.append(replace(record, boxes=own.boxes, mask=own.mask))
+    return found
+
+
+def without_places(records: Sequence[Record]) -> list[Record]:
+    """The images; those of no label, or of several, without boxes and masks, which may be of another class.
+
+    An image of one label keeps its own: they show the one object that is known of it.
+    """
+    return [
+        record
+        if record.label is not None
+        else replace(record, boxes=(), mask=None, several={label: Place() for label in record.several})
+        for record in records
+    ]
