@@ -65,9 +65,9 @@ def test_by_class_and_what_is_not_there() -> None:
     assert list(found.summary["label"].unique()) == ["class 3", "class 5"]
     with pytest.raises(CamsbenchError, match=r"summary\.by=ward: .* give one of label, target, hospital$"):
         subgroups(of_hospitals(), "ward")
+    many = pd.concat([of_hospitals()] * 4).iloc[:101].assign(**{"data.name": [f"n{i}" for i in range(101)]})
     with pytest.raises(CamsbenchError, match="101 values, more than the 100 groups"):
-        given = pd.concat([of_hospitals()] * 4).iloc[:101]
-        subgroups(given.assign(**{"data.name": [f"n{i}" for i in range(101)]}), "name")
+        subgroups(many, "name")
     assert group_column("label", ["label"]) == "data.label"
 
 

@@ -1,13 +1,13 @@
 """A small network of grey pictures: feature maps of 16 x 16, their mean, one linear layer.
 
-As camsbench builds it: model=module model.build=scripts.digits.network:build model.options.outputs=10
+As camsbench builds it: model=module model.build=digits.network:build model.options.outputs=10
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from scripts.digits.pictures import SIDE
+from digits.pictures import SIDE
 
 TRANSFORM = {"resize": SIDE, "crop": SIDE, "interpolation": "bilinear", "mean": [0.4], "std": [0.2]}
 
@@ -17,7 +17,9 @@ class Network(nn.Module):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.features = nn.Sequential(*_block(1, 16, 2), *_block(16, 32, 2), *_block(32, 64, 1), *_block(64, 64, 1), *_block(64, 96, 1))
+        self.features = nn.Sequential(
+            *_block(1, 16, 2), *_block(16, 32, 2), *_block(32, 64, 1), *_block(64, 64, 1), *_block(64, 96, 1)
+        )
         self.head = nn.Linear(96, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Write pictures and their tables, and train a network for each of three questions.
 
-python -m scripts.digits.train --output results/digits
+PYTHONPATH=scripts python -m digits.train --output results/digits
 
 labels.csv, labels.pth: which digits are there (several labels); either.csv, either.pth: a 3 or an 8 (one logit);
 sum.csv, sum.pth: their sum (a value).
@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from scripts.digits.network import TRANSFORM, Network
-from scripts.digits.pictures import EITHER, Painter, Picture
+from digits.network import TRANSFORM, Network
+from digits.pictures import EITHER, Painter, Picture
 
 BATCH = 64
 BOX = ("xmin", "ymin", "xmax", "ymax")
@@ -80,7 +80,10 @@ def train(pictures: Sequence[Picture], epochs: int, seed: int) -> Heads:
             optimizer.step()
             rate.step()
             total += float(loss.detach()) * len(chosen)
-        print(f"epoch {epoch + 1:>2} of {epochs}: loss {total / len(x):.3f}, {time.perf_counter() - begun:.1f} s", flush=True)
+        print(
+            f"epoch {epoch + 1:>2} of {epochs}: loss {total / len(x):.3f}, {time.perf_counter() - begun:.1f} s",
+            flush=True,
+        )
     return heads.eval()
 
 
