@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ from camsbench.tables.pairs import holm
 from camsbench.tables.subgroups import Subgroups, subgroups
 
 
-def of_hospitals(**cells: object) -> pd.DataFrame:
+def of_hospitals(**cells: Any) -> pd.DataFrame:
     """Thirty images of two hospitals under two methods: the first method fails in hospital B."""
     generator = np.random.default_rng(0)
     drop = generator.uniform(0.1, 0.2, 30)
@@ -72,6 +74,9 @@ def test_by_class_and_what_is_not_there() -> None:
 
 
 def test_the_types_of_further_columns() -> None:
-    cells = [{"a": 1, "b": "x", "c": 1, "d": True, "e": None}, {"a": None, "b": None, "c": 0.5, "d": False, "e": None}]
+    cells: list[dict[str, Any]] = [
+        {"a": 1, "b": "x", "c": 1, "d": True, "e": None},
+        {"a": None, "b": None, "c": 0.5, "d": False, "e": None},
+    ]
     found = {name: str(kind) for name, kind in cell_types(cells).items()}
     assert found == {"a": "int64", "b": "string", "c": "double", "d": "bool", "e": "string"}

@@ -32,6 +32,12 @@ class Picture:
     error: str | None = None
     mask: Tensor | None = None  # bool [H,W]; None where the image has none
 
+    def in_colour(self) -> np.ndarray:
+        """The pixels as they are shown, uint8 [H,W,3]: a grey picture three times, of four channels the first three."""
+        assert self.pixels is not None
+        three = self.pixels.expand(3, -1, -1) if len(self.pixels) == 1 else self.pixels[:3]
+        return three.permute(1, 2, 0).numpy()
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from digits.pictures import SIDE
 
-TRANSFORM = {"resize": SIDE, "crop": SIDE, "interpolation": "bilinear", "mean": [0.4], "std": [0.2]}
+MEAN, STD = 0.4, 0.2  # of pixels in [0,1]
+TRANSFORM = {"resize": SIDE, "crop": SIDE, "interpolation": "bilinear", "mean": [MEAN], "std": [STD]}
 
 
 class Network(nn.Module):

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from digits.network import TRANSFORM, Network
+from digits.network import MEAN, STD, Network
 from digits.pictures import EITHER, Painter, Picture
 
 BATCH = 64
@@ -56,8 +56,7 @@ def answers(pictures: Sequence[Picture]) -> list[Tensor]:
 
 def pixels_of(pictures: Sequence[Picture]) -> Tensor:
     """Normalised [B,1,H,W]."""
-    (mean,), (std,) = TRANSFORM["mean"], TRANSFORM["std"]
-    return (torch.stack([picture.pixels for picture in pictures])[:, None] - mean) / std
+    return (torch.stack([picture.pixels for picture in pictures])[:, None] - MEAN) / STD
 
 
 def train(pictures: Sequence[Picture], epochs: int, seed: int) -> Heads:
@@ -76,7 +75,7 @@ def train(pictures: Sequence[Picture], epochs: int, seed: int) -> Heads:
             loss = loss + F.binary_cross_entropy_with_logits(either, asked[1][chosen])
             loss = loss + F.smooth_l1_loss(value, asked[2][chosen]) / 4
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             rate.step()
             total += float(loss.detach()) * len(chosen)

@@ -123,7 +123,7 @@ def overlay(axis: Axes, picture: Picture, shown: Panel) -> None:
         _words(axis, "no map")
         return
     colours = colormaps[COLOURS](shown.saliency)[..., :3]
-    photo = picture.pixels.permute(1, 2, 0).numpy() / 255
+    photo = picture.in_colour() / 255
     axis.imshow((1 - OPACITY) * photo + OPACITY * colours, label="map")
 
 
@@ -139,7 +139,7 @@ def _image(axis: Axes, picture: Picture) -> None:
     if picture.pixels is None:
         _words(axis, "unreadable")
         return
-    axis.imshow(picture.pixels.permute(1, 2, 0).numpy(), label="image")
+    axis.imshow(picture.in_colour(), label="image")
     for xmin, ymin, xmax, ymax in picture.boxes:
         axis.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor="cyan", linewidth=1))
 

@@ -41,7 +41,7 @@ def pictures(run: SavedRun, lines: Mapping[int, ReportLine], images: Collection[
             if saliency is not None:
                 maps[place] = saliency
         made[record.image_id] = {
-            "src": _jpeg(picture.pixels.permute(1, 2, 0).numpy()),
+            "src": _jpeg(picture.in_colour()),
             "width": width,
             "height": height,
             "boxes": [[round(edge, 1) for edge in box] for box in picture.boxes],
