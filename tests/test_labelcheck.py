@@ -23,7 +23,7 @@ WNIDS = sorted(wnids(), key=lambda wnid: wnids()[wnid])
 def folders(root: Path, shift: int = 0) -> Path:
     """The sample images in folders by wnid; with a shift, in those of other classes."""
     for record in samples():
-        link = root / WNIDS[((record.label or 0) + shift) % 1000] / f"{record.image_id}.jpg"
+        link = root / WNIDS[(record.labels[0] + shift) % 1000] / f"{record.image_id}.jpg"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(str(record.source))
     return root
@@ -33,7 +33,7 @@ def test_the_network_agrees_with_labels_in_order(full_lite0: TorchSplit) -> None
     found = agreement(full_lite0, samples(), 100, 75.1)
     assert (found.right, found.images) == (18, 20)
     assert found.sentence() == "top-1 90.0 % on 20 images, published 75.1 %: the labels are in order"
-    shifted = [replace(record, label=((record.label or 0) + 1) % 1000) for record in samples()]
+    shifted = [replace(record, label=(record.labels[0] + 1) % 1000) for record in samples()]
     wrong = agreement(full_lite0, shifted, 100, 75.1)
     assert wrong.wrong
     assert wrong.right == 0

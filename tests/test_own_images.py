@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from camsbench import CamsbenchError
+from camsbench.config.paths import CONF
 from camsbench.core.preprocess import Preprocess
 from camsbench.data.class_folders import folder
+from camsbench.data.coco import coco
 from camsbench.data.found import FoundImages
 from camsbench.data.loader import read
 from camsbench.data.record import Cell
 from camsbench.data.table import table
+from camsbench.data.table_columns import KINDS
 from camsbench.data.tabular import values
+from camsbench.data.voc import voc
 
 PLAIN = Preprocess(resize=8, crop=8, interpolation="bilinear", mean=[0.5], std=[0.25])
 
@@ -41,6 +48,21 @@ def written(root: Path, text: str, name: str = "table.csv") -> str:
 
 def labels(found: FoundImages) -> dict[str, int | None]:
     return {record.image_id: record.label for record in found}
+
+
+COMMON = {"_target_", "subset", "draw", "shuffle", "limit", "classes", "per_class", "scale"}
+
+
+@pytest.mark.parametrize("source", [folder, table, coco, voc], ids=lambda source: source.__name__)
+def test_a_configuration_has_the_options_of_its_function(source: Callable[..., FoundImages]) -> None:
+    node = OmegaConf.to_container(OmegaConf.load(CONF / "data" / f"{source.__name__}.yaml"))
+    assert isinstance(node, dict)
+    assert node["_target_"] == f"{source.__module__}.{source.__name__}"
+    assert set(node) - set(inspect.signature(source).parameters) == COMMON
+    for option, known in inspect.signature(source).parameters.items():
+        if known.default is not inspect.Parameter.empty and option != "columns":
+            assert node[option] == known.default
+    assert source is not table or set(node["columns"]) == set(KINDS)
 
 
 def test_class_folders_are_those_of_image_folder(tmp_path: Path) -> None:
@@ -206,7 +228,7 @@ def test_rows_of_boxes_come_together_by_label(root: Path) -> None:
 
 def test_boxes_by_corner_and_sides_and_without_labels(root: Path) -> None:
     found = table(written(root, "path,x,y,width,height\na.png,1,2,3,4\na.png,0,0,2,2\n"))
-    assert found[0].boxes == ((1, 2, 4, 6), (0, 0, 2, 2))
+    assert list(found[0].boxes) == [(1, 2, 4, 6), (0, 0, 2, 2)]
     sized = table(written(root, "path,width,height,xmin,ymin,xmax,ymax\na.png,8,8,1,2,3,4\n"))
     assert (sized[0].boxes, sized[0].cells) == (((1, 2, 3, 4),), {"width": 8, "height": 8})
 
