@@ -8,7 +8,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from camsbench.config.images import add_boxes, find_images, label_images, refuse_other_classes, select_images
+from camsbench.config.images import (
+    add_boxes,
+    find_images,
+    label_images,
+    name_classes,
+    refuse_other_classes,
+    select_images,
+)
 from camsbench.config.instantiate import check_needs, make_methods, make_metrics, make_rule, read_limits
 from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.plain import plain
@@ -61,6 +68,7 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     check_needs(methods, provided, target)
     check_needs(metrics, provided if cfg.model.fuse is None else frozenset(), target, "metric")
     splits = backends.move_to(runtime.backend, cut_networks(cfg, runtime), runtime.cache)
+    splits = name_classes(splits, source)
     if contrast is not None:
         splits = [split.asking(_contrast(cfg, Classes.of(split))) for split in splits]
     for metric in metrics.values():

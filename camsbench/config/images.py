@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -22,6 +23,10 @@ from camsbench.data.matching import match, relabel
 from camsbench.data.record import Record
 from camsbench.data.selection import select
 from camsbench.errors import CamsbenchError
+from camsbench.models.backends.exported import ExportedSplit
+from camsbench.models.split import TorchSplit
+
+S = TypeVar("S", bound=TorchSplit | ExportedSplit)
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
 PLACE = ("root", "layout", "labels", "boxes", "check", "file")
@@ -68,6 +73,19 @@ def add_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Met
     return records
 
 
+def name_classes(splits: Sequence[S], source: Sequence[Record]) -> list[S]:
+    """The network cut at its layers, its classes called as the data's where it has no names and they are as many.
+
+    Raises:
+        CamsbenchError: nothing says which class of the data is which of the network's.
+    """
+    names, classes = _names(source), Classes.of(splits[0])
+    if not names or classes.names or classes.are_imagenet:
+        return list(splits)
+    match(names, (), classes.count, None, splits[0].name)
+    return [replace(split, class_names=names) for split in splits]
+
+
 def label_images(
     records: list[Record], source: Sequence[Record], split: Split, target: str | int, uses_boxes: bool
 ) -> tuple[list[Record], tuple[LeftOut, ...]]:
@@ -96,7 +114,7 @@ def label_images(
         return _labelled(records, classes)
     if isinstance(target, int):
         return of_class(records, target), ()
-    if uses_boxes and any(record.several for record in records):
+    if uses_boxes and any(place.boxes or place.mask for record in records for place in record.several.values()):
         raise CamsbenchError(
             "target=predicted: the images have boxes of several labels, and nothing says which of them is explained: "
             "use target=label, or leave out the metrics that need boxes"

@@ -16,7 +16,7 @@ from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import Split
 from camsbench.data.classes import IMAGENET
 from camsbench.data.loader import batches
-from camsbench.data.record import Record
+from camsbench.data.record import Place, Record
 from camsbench.errors import CamsbenchError
 
 ENOUGH = 20  # images that tell right labels from wrong ones
@@ -117,12 +117,17 @@ def check_imagenet(source: str | None, num_classes: int, model: str) -> None:
         )
 
 
+def _has_place(record: Record) -> bool:
+    places = [Place(record.boxes, record.mask), *record.several.values()]
+    return any(place.boxes or place.mask is not None for place in places)
+
+
 def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:
     """Refuse ``metrics`` that need boxes where not one image has any."""
     for metric in metrics:
-        if not any(record.boxes for record in records):
+        if not any(_has_place(record) for record in records):
             raise CamsbenchError(
-                f"metric={metric} needs boxes, and none of the {len(records)} images has one: use data that has them "
-                "(data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of the XML files, or "
+                f"metric={metric} needs boxes, and none of the {len(records)} images has one, or a mask: use data that has "
+                "them (data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of the XML files, or "
                 "LOC_val_solution.csv), or leave the metric out"
             )
