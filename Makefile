@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-faults lint type smoke methods parity gallery audit plan bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
+.PHONY: help demo test test-all test-faults lint type smoke methods parity gallery audit plan digits bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -77,6 +77,24 @@ figures: $(FIGURES)  ## abscam-figure2 to 7 and reciprocam-figure1, 3, 4, 5, eac
 
 audit: $(VENV)/.demo  ## what the printed numbers of both papers imply, to results/audit.md
 	$(BIN)/python -m camsbench.audit --output results/audit.md
+
+DIGITS := results/digits
+AS_DIGITS := PYTHONPATH=scripts CAMSBENCH_PLUGINS=digits $(BIN)/python
+ON_DIGITS = $(AS_DIGITS) -m camsbench model=module model.build=digits.network:build data=table \
+  'method=[gradcam,layercam,reciprocam,scorecam]' gallery=6 runtime.bare=0
+
+digits: $(VENV)/.dev  ## the worked example outside ImageNet: train three small networks, explain them, look for the evidence
+	$(AS_DIGITS) -m digits.train --output $(DIGITS)
+	$(ON_DIGITS) ++model.options.outputs=10 model.weights=$(DIGITS)/labels.pth model.output=labels \
+	  data.file=$(DIGITS)/labels.csv target=label 'metric=[drop,insertion,deletion,pointing,energy_pointing]' \
+	  summary.by=ink output=$(DIGITS)/labels_run
+	$(ON_DIGITS) ++model.options.outputs=1 model.weights=$(DIGITS)/either.pth model.output=binary \
+	  data.file=$(DIGITS)/either.csv target=label 'metric=[drop,insertion,deletion,pointing,energy_pointing]' \
+	  summary.by=label output=$(DIGITS)/either_run
+	$(ON_DIGITS) ++model.options.outputs=1 model.weights=$(DIGITS)/sum.pth model.output=value \
+	  data.file=$(DIGITS)/sum.csv target=predicted 'metric=[infidelity,sparseness,pointing,energy_pointing]' \
+	  output=$(DIGITS)/sum_run
+	$(AS_DIGITS) -m digits.evidence $(DIGITS)
 
 plan: $(VENV)/.demo  ## passes and hours of ReciproCAM's Table 1, before any work; ARGS=... for another run
 	$(BIN)/python -m camsbench.plan $(or $(ARGS),experiment=reciprocam_table1)

@@ -20,6 +20,7 @@ EXAMPLES = (
     ("", "Grad-CAM on the embedded network and images, in a minute"),
     (" 'method=[gradcam,reciprocam]' 'metric=[adcc,insertion]'", "methods beside each other, each metric a column"),
     (" model=resnet50 data=ilsvrc2012 data.root=DIR data.limit=500", "real ILSVRC2012; DIR as you have it"),
+    (" model=timm model.name=NAME model.weights=FILE data=folder data.root=DIR", "your network, your images"),
     (" experiment=demo", "eight methods, seven metrics, in six minutes"),
     (" experiment=reciprocam_table1 smoke=true", "a paper's table, small; with data.root=DIR the whole"),
     (" -m model=vgg16,vgg19 method=gradcam", "one run each"),
@@ -34,7 +35,9 @@ GROUP_LINES = {
     "executors": "who does the work",
 }
 OPTIONS = (
-    ("data.root=DIR", "where the images of data=ilsvrc2012 lie: a folder, a .tar or a URL"),
+    ("data.root=DIR", "where the images lie; of data=ilsvrc2012 a folder, a .tar or a URL"),
+    ("data.file=FILE", "the table of data=table, the annotations of data=coco"),
+    ("data.scale=[0,4095]", "what is black and what is white in greys of more than 8 bits"),
     ("data.limit=N", "the first N images"),
     ("data.draw=0", "a frozen draw of ILSVRC2012, 0 to 9; data.limit takes its first images"),
     ("target=label", "the class that is explained: predicted, label, or a class, by its index or name"),
@@ -42,6 +45,9 @@ OPTIONS = (
     ("model.layer=NAME", "where the network is cut; [a,b]: several layers, a row each"),
     ("model.weights=PATH", "your weights, a published name, or random"),
     ("model.output=binary", "what the network's outputs are: softmax, labels, binary (one logit) or value"),
+    ("model.classes=FILE", "what the network's classes are called, a name a line"),
+    ("model.transform.crop=N", "how it expects its pictures: resize, crop, interpolation, mean, std"),
+    ("summary.by=COLUMN", "split the summary by a column of the images' table, or by label or target"),
     ("gallery=N", "draw the maps of the first N images: gallery.png"),
     ("report.maps=N", "maps in report.html: of N images, all, or worst"),
     ("output=DIR", "the run folder; else one under results/ named after the choices"),
