@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
-import numpy as np
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
@@ -27,13 +26,11 @@ from camsbench.core.passes import PassOptions
 from camsbench.core.saliency import SaliencyRule, size_of
 from camsbench.core.types import Explainer, Split
 from camsbench.data.classes import Classes
+from camsbench.data.given import GivenTarget, Images, check_images, check_masks, check_targets, outside_inference
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
-
-Images = Tensor | np.ndarray
-Target = Tensor | np.ndarray | Sequence[int | str] | int | str | None
 
 
 class LoadOptions(TypedDict, total=False):
@@ -125,19 +122,20 @@ def explain(
     method: str | Explainer,
     split: Split,
     x: Images,
-    target: Target = None,
+    target: GivenTarget = None,
     *,
     ids: Sequence[str] | None = None,
     seed: int = 0,
     protocol: str = "rise",
 ) -> Tensor:
-    """Saliency [B,1,H,W] in [0,1] of normalised images ``x`` [B,3,H,W] under a method, on the split's device.
+    """Saliency [B,1,H,W] in [0,1] of normalised images ``x`` [B,C,H,W] under a method, on the split's device.
 
     A map that holds NaN or infinity gives a saliency of NaN.
 
     Args:
         method: a file of ``conf/method``, or an explainer.
-        target: class index, or one an image; for ImageNet's classes also their names or wnids. None takes the predicted
+        target: class index, or one an image; where its classes have names also these, for ImageNet's
+            also wnids. None takes the predicted
             class.
         ids: image ids, which key the random streams; None gives every image the same stream, so that
             ``explain(x)[i]`` equals ``explain(x[i:i+1])``.
@@ -156,27 +154,29 @@ def evaluate(
     method: str | Explainer,
     split: Split,
     x: Images,
-    target: Target = None,
+    target: GivenTarget = None,
     *,
     metrics: Sequence[str | Metric] = ("drop", "increase", "insertion", "deletion", "coherency", "complexity", "adcc"),
     ids: Sequence[str] | None = None,
     seed: int = 0,
     protocol: str = "rise",
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
+    masks: Images | None = None,
 ) -> pd.DataFrame:
     """One row an image: target, probability, the metrics' columns in [0,1], seconds, degenerate.
 
     The metrics of an image whose map or probability holds NaN or infinity are NaN.
 
     Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects. ``boxes`` holds, for each
-    image, a list (perhaps empty) of boxes (xmin, ymin, xmax, ymax) in pixels of ``x``, for the metrics that need them.
+    image, a list (perhaps empty) of boxes (xmin, ymin, xmax, ymax) in pixels of ``x``, for the metrics that need them;
+    ``masks`` [B,H,W], bool, its object's pixels, perhaps none. A pixel in either is the object's.
 
     Raises:
         CamsbenchError: as ``explain``.
     """
     chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
     check_needs(dict(zip(map(str, metrics), chosen, strict=True)), split.provides, split.asked, "metric")
-    result = _explained(method, split, x, target, ids, seed, protocol, boxes)
+    result = _explained(method, split, x, target, ids, seed, protocol, boxes, masks)
     with torch.inference_mode(mode=False):
         columns, _ = explaining.measure(chosen, result)
     return pd.DataFrame(
@@ -195,23 +195,14 @@ def _explained(
     method: str | Explainer,
     split: Split,
     x: Images,
-    target: Target,
+    target: GivenTarget,
     ids: Sequence[str] | None,
     seed: int,
     protocol: str,
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
+    masks: Images | None = None,
 ) -> Explained:
-    x = torch.from_numpy(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x
-    channels = split.preprocess.channels
-    if x.ndim != 4 or x.shape[1] != channels or len(x) == 0 or not x.is_floating_point():
-        raise CamsbenchError(
-            f"x is {x.dtype} {list(x.shape)}: give a batch of normalised float images [B,{channels},H,W]"
-        )
-    bad = (~x.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
-    if bad:
-        raise CamsbenchError(
-            f"x holds NaN or infinity in {len(bad)} of {len(x)} images, first in {bad[0]}: leave it out"
-        )
+    x = check_images(x, split.preprocess.channels)
     if ids is not None and len(ids) != len(x):
         raise CamsbenchError(f"ids has {len(ids)} entries for {len(x)} images: give one an image")
     known = () if boxes is None else clip_boxes(boxes, len(x), *size_of(x))
@@ -220,30 +211,10 @@ def _explained(
     rule = _rule(protocol)
     seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
-        images = _outside_inference(x).detach().to(split.device, getattr(split, "dtype", torch.float32))
-        forward = scoring.forward(split, images, _targets(target, images, Classes.of(split)), seeds)
-        return explaining.explain(split, explainer, rule, replace(forward, boxes=known))
-
-
-def _targets(target: Target, x: Tensor, classes: Classes) -> Tensor | None:
-    if target is None:
-        return None
-    if isinstance(target, str):
-        target = classes.index(target)
-    elif not isinstance(target, Tensor | np.ndarray | np.integer | int):
-        target = [classes.index(each) if isinstance(each, str) else each for each in target]
-    index = _outside_inference(torch.as_tensor(target)).to(x.device)
-    index = index.expand(len(x)) if index.ndim == 0 else index
-    if index.shape != (len(x),) or index.dtype == torch.bool or index.is_floating_point():
-        raise CamsbenchError(f"target has the shape {list(index.shape)}: give one class index an image, or one for all")
-    if index.min() < 0 or index.max() >= classes.count:
-        raise CamsbenchError(f"target is outside the network's classes 0 to {classes.count - 1}")
-    return index.long()
-
-
-def _outside_inference(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy of one that was made in inference mode and so could not be part of a gradient."""
-    return tensor.clone() if tensor.is_inference() else tensor
+        images = outside_inference(x).detach().to(split.device, getattr(split, "dtype", torch.float32))
+        forward = scoring.forward(split, images, check_targets(target, images, Classes.of(split)), seeds)
+        pixels = None if masks is None else check_masks(masks, x).to(split.device)
+        return explaining.explain(split, explainer, rule, replace(forward, boxes=known, masks=pixels))
 
 
 @lru_cache
