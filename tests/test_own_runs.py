@@ -1,4 +1,4 @@
-"""Runs on images of one's own: class folders, tables with several labels, masks and further columns, no labels at all."""
+"""Runs on images of one's own: class folders, tables with several labels, masks and further columns, no labels."""
 
 from __future__ import annotations
 
