@@ -110,7 +110,7 @@ def test_a_column_that_changed_is_another_run(quick_run: QuickRun, tmp_path: Pat
         quick_run(tmp_path / "run", *data)
     (tmp_path / "table.csv").write_text(text)
     picture(tmp_path / "pair.png", "bird", "bird")
-    with pytest.raises(CamsbenchError, match="holds a run of other images of the same names|the data changed"):
+    with pytest.raises(CamsbenchError, match=r"holds a run of other images of the same names|the data changed"):
         quick_run(tmp_path / "run", *data)
 
 
