@@ -30,6 +30,11 @@ class Split(Protocol):
     @property
     def num_classes(self) -> int: ...
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes (or labels) that may be explained, by index; () where nobody gave them."""
+        ...
+
+    @property
     def asked(self) -> Target:
         """What is asked of the network's output (``camsbench.core.targets``)."""
         ...

@@ -41,6 +41,7 @@ class ExportedSplit:
     asked: Target = field(default_factory=SoftmaxClass)
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
+    class_names: tuple[str, ...] = ()
     copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
     provides: ClassVar[frozenset[str]] = frozenset()
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -61,6 +62,10 @@ class ExportedSplit:
         """
         refuse_shape(asked, self.output_shape, self.name)
         return replace(self, asked=asked)
+
+    def with_names(self, names: tuple[str, ...]) -> ExportedSplit:
+        """The same network, whose classes have these names."""
+        return replace(self, class_names=names)
 
     @property
     def num_classes(self) -> int:
@@ -90,6 +95,7 @@ class ExportedSplit:
             asked=split.asked,
             options=split.options,
             passes=split.passes,
+            class_names=split.class_names,
             copies_graph=copies,
         )
 
