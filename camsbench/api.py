@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from camsbench.config.build import load_splits
+from camsbench.config.build import exported_file, load_splits
 from camsbench.config.compose import compose_config
 from camsbench.config.instantiate import check_needs, make_methods, make_metrics
 from camsbench.config.runtime import check_compile, copies_dtype, set_precision
@@ -48,6 +48,12 @@ class LoadOptions(TypedDict, total=False):
     options: Mapping[str, Any] | None
     ema: bool | None
     output: str | None
+    transform: Mapping[str, Any] | None
+    classes: str | Path | None
+    build: str | None
+    file: str | Path | None
+    output_name: str | None
+    strip: bool | None
 
 
 @overload
@@ -76,11 +82,18 @@ def load_model(
     options: Mapping[str, Any] | None = None,
     ema: bool | None = None,
     output: str | None = None,
+    transform: Mapping[str, Any] | None = None,
+    classes: str | Path | None = None,
+    build: str | None = None,
+    file: str | Path | None = None,
+    output_name: str | None = None,
+    strip: bool | None = None,
 ) -> TorchSplit | ExportedSplit:
     """A network cut at its target layer. Its arithmetic is fp32, where ``precision`` does not say otherwise.
 
     Args:
-        name: a file of ``conf/model``, or ``timm/NAME`` or ``torchvision/NAME`` for any other network.
+        name: a file of ``conf/model``, or ``timm/NAME`` or ``torchvision/NAME`` for any other network; ``module`` (with
+            ``build``), ``checkpoint`` (with ``weights``) or ``onnx`` (with ``file``) for one of your own.
         weights: a published name, a path, or ``random`` (drawn with ``seed``); None takes the YAML's.
         layer: target layer; None takes the YAML's.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
@@ -97,6 +110,9 @@ def load_model(
         output: what the outputs are: ``softmax`` (classes that exclude each other), ``labels`` (that may all hold),
             ``binary`` (one logit) or ``value`` (regressed); None takes the YAML's. ``split.asking`` asks further
             targets (``camsbench.core.targets``): ``Contrast``, ``Embedding``, ``Region``.
+        transform: fields of ``Preprocess`` in place of what belongs to the weights.
+        classes: a file of the classes' names, which ``split.class_names`` gives.
+        build, file, output_name, strip: as ``model.build``, ``model.file``, ``model.output_name``, ``model.strip``.
 
     Raises:
         CamsbenchError: no such network, weights, layer or backend, or a network that cannot be exported.
@@ -104,18 +120,24 @@ def load_model(
     group, _, rest = name.partition("/")
     overrides = [f"model={group}", *([f"model.name={rest}"] if rest else [])]
     spec: dict[str, Any] = dict(OmegaConf.to_container(_compose(*overrides).model))  # type: ignore[arg-type]
-    if spec["name"] == "???":
-        raise CamsbenchError(f"load_model('{name}'): give the network too, as in '{name}/NAME'")
-    given = {"weights": weights, "layer": layer, "published": published, "options": options, "ema": ema}
-    given |= {"output": output}
-    chosen = {key: value for key, value in given.items() if value is not None}
+    given: dict[str, Any] = {"weights": weights, "layer": layer, "published": published, "options": options, "ema": ema}
+    given |= {"output": output, "classes": classes, "build": build, "file": file, "output_name": output_name}
+    given |= {"strip": strip, "transform": {**(spec.get("transform") or {}), **transform} if transform else None}
+    spec |= {key: value for key, value in given.items() if value is not None}
+    for field, value in spec.items():
+        if value == "???":
+            remedy = f"as in '{name}/NAME'" if field == "name" else f"as {field}="
+            raise CamsbenchError(f"load_model('{name}'): give the network too, {remedy}")
+    backend = backends.choose(backend, exported_file(spec) is not None)
     place = backends.choose_place(backend, device)
     dtype, compiles = copies_dtype(precision, backend, place), check_compile(compile, backend, place)
     passes = PassOptions(fold=fold, repack=repack, copies_dtype=dtype, compile=compiles)
     set_precision(precision)
     with torch.inference_mode(mode=False):
-        cuts = load_splits({**spec, **chosen}, {}, passes, device=place, seed=seed, micro_batch=micro_batch)[:1]
-        return backends.move_to(backend, cuts, Path(cache).expanduser() if cache else None)[0]
+        kept = Path(cache).expanduser() if cache else None
+        where: dict[str, Any] = {"device": place, "seed": seed, "micro_batch": micro_batch}
+        cuts = load_splits(spec, {}, passes, backend=backend, cache=kept, **where)[:1]
+        return backends.move_to(backend, cuts, kept)[0]
 
 
 def explain(

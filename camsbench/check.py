@@ -11,9 +11,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from camsbench.config.build import cut_networks
+from camsbench.config.build import cut_networks, runtime_of
 from camsbench.config.job import published_top1
-from camsbench.config.runtime import check_runtime
 from camsbench.config.suggest import compose_or_suggest
 from camsbench.data import imagenet
 from camsbench.data.checks import agreement, check_imagenet, check_labels
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         given = [f"model={args.model}", *([f"model.weights='{args.weights}'"] if args.weights else [])]
         cfg = compose_or_suggest(given)
-        split = cut_networks(cfg, check_runtime(cfg.runtime))[0]
+        split = cut_networks(cfg, runtime_of(cfg))[0]
         check_imagenet(f"{imagenet.__name__}.ilsvrc2012", split.num_classes, split.name)
         check_labels(found.records, split.num_classes, split.name)
         judged = agreement(split, found.records, args.images, published_top1(cfg))

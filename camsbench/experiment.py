@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench import session, tables
+from camsbench.config.build import network_name
 from camsbench.config.compose import add_controls
 from camsbench.config.suggest import compose_or_suggest
 from camsbench.core.columns import merge_columns
@@ -127,7 +128,7 @@ def _named(configs: list[DictConfig], top: Path) -> list[Cell]:
     """Each configuration with a name of its own and its folder below ``top``."""
     made: dict[str, Cell] = {}
     for cfg in configs:
-        plain = name = f"{cfg.model.name}-{cfg.protocol.name}"
+        plain = name = f"{network_name(cfg.model)}-{cfg.protocol.name}"
         number = 2
         while name in made:
             name, number = f"{plain}-{number}", number + 1

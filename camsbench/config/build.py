@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config.images import (
@@ -20,6 +22,7 @@ from camsbench.config.instantiate import check_needs, make_methods, make_metrics
 from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.plain import plain
 from camsbench.config.runtime import Runtime, check_runtime
+from camsbench.config.trust import check_plugin
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
 from camsbench.core.targets import CLASSES, Contrast, target_of
@@ -27,12 +30,17 @@ from camsbench.data.classes import Classes
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
+from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.load import load_network
+from camsbench.models.module import BUILT
+from camsbench.models.program import is_scripted
 from camsbench.models.split import TorchSplit
+from camsbench.models.transforms import given_fields
 from camsbench.models.weights import ModelSpec
 from camsbench.store.schema import group_column
 
 FUSES = (None, "mean")
+WITHOUT = {"checkpoint": frozenset({"modules"})}  # what a source's networks do not provide
 TARGETS = ("predicted", "label")
 
 
@@ -47,7 +55,9 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         CamsbenchError: an option, file or network is wrong; the sentence names it and the remedy.
     """
     _refuse_missing(cfg)
-    runtime = check_runtime(cfg.runtime)
+    cfg = _with(cfg, "model.name", network_name(cfg.model))
+    runtime = runtime_of(cfg)
+    cfg = _with(cfg, "runtime.backend", runtime.backend)  # which may have been chosen
     methods, metrics = make_methods(cfg), make_metrics(cfg)
     limits, rule = read_limits(cfg, methods), make_rule(cfg)
     _check_values(cfg)
@@ -59,7 +69,7 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         group_column(str(by), {name for record in records for name in record.cells})
     if (asked := cfg.get("report")) is not None and asked.html:
         check_count(first_images(asked.maps, len(records)), asked.maps)
-    provided = backends.provides(runtime.backend)
+    provided = backends.provides(runtime.backend) - WITHOUT.get(cfg.model.source, frozenset())
     outputs = target_of(cfg.model.get("output", "softmax"))
     contrast = cfg.get("contrast")
     if contrast is not None and CLASSES not in outputs.provides:
@@ -120,28 +130,86 @@ def _check_values(cfg: DictConfig) -> None:
         check_maps(asked.maps)
 
 
+def runtime_of(cfg: DictConfig) -> Runtime:
+    """``runtime``, checked. A network that exists only as ONNX runs on the backend that ``backends.choose`` names.
+
+    Raises:
+        CamsbenchError: as ``check_runtime``.
+    """
+    backend = backends.choose(cfg.runtime.backend, exported_file(cfg.model) is not None)
+    return check_runtime(_with(cfg, "runtime.backend", backend).runtime)
+
+
+def exported_file(model: Mapping[str, Any]) -> str | None:
+    """The file of a network that is passed as ONNX, without gradients: ONNX itself, or TorchScript; else None."""
+    if model.get("source") == "onnx":
+        return str(model["file"])
+    weights = Path(str(model["weights"])).expanduser()
+    return str(weights) if model.get("source") == "checkpoint" and is_scripted(weights) else None
+
+
 def load_splits(
-    spec: Mapping[str, Any], transform: Mapping[str, Any], options: PassOptions, **where: Any
-) -> list[TorchSplit]:
-    """A network cut at each of its layers, from its YAML's fields (see ``camsbench.models.load`` for the rest)."""
-    return load_network(model_spec(spec), options, transform=transform, **where)
+    spec: Mapping[str, Any],
+    transform: Mapping[str, Any],
+    options: PassOptions,
+    *,
+    device: torch.device,
+    backend: str = "torch",
+    cache: Path | None = None,
+    seed: int = 0,
+    micro_batch: int | str = "auto",
+) -> Sequence[TorchSplit | ExportedSplit]:
+    """A network cut at each of its layers, from its YAML's fields: in PyTorch, or of a file of ONNX on its backend.
+
+    ``camsbench.models.load`` and ``camsbench.models.backends.onnxfile`` say the rest.
+    """
+    network, file = model_spec(spec), exported_file(spec)
+    if file is not None:
+        return backends.load_file(backend, file, network, options, micro_batch, transform, cache)
+    return load_network(network, options, transform=transform, device=device, seed=seed, micro_batch=micro_batch)
 
 
 def model_spec(given: Mapping[str, Any]) -> ModelSpec:
-    """The fields of a model's YAML; names that Hydra reads as numbers are names."""
+    """The fields of a model's YAML; names that Hydra reads as numbers are names.
+
+    Raises:
+        CamsbenchError: a field is none, or of the wrong kind, or names code that nobody allowed.
+    """
     unknown = sorted(set(given) - {f.name for f in fields(ModelSpec)})
     if unknown:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
-    said = dict(given)
-    for key in ("name", "source", "weights", "published"):
+    said = {**given, "name": network_name(given), "transform": given_fields(given.get("transform"))}
+    said["weights"] = BUILT if said.get("weights") is None else said["weights"]
+    for key in ("source", "weights", "published", "classes", "file", "output_name"):
         if said.get(key) is not None:
             said[key] = str(said[key])
     said["options"] = said.get("options") or {}
     if not isinstance(said["options"], Mapping):
         raise CamsbenchError(f"model.options={said['options']}: give the constructor's, as ++model.options.NAME=VALUE")
-    if said.get("ema") not in (True, False, None):
-        raise CamsbenchError(f"model.ema={said['ema']}: give true, false, or null")
+    for key, choices in (("ema", (True, False, None)), ("strip", (True, False))):
+        if said.get(key, False) not in choices:
+            raise CamsbenchError(f"model.{key}={said[key]}: give true, false{', or null' * (None in choices)}")
+    if said["source"] == "module":
+        check_plugin("model.build", str(said.get("build")))
+        if said["weights"] == "random":
+            raise CamsbenchError("model.weights=random: model.build says itself what it draws; leave model.weights out")
     return ModelSpec(**said)
+
+
+def network_name(model: Mapping[str, Any]) -> str:
+    """What rows call a network: its name; without one that of the function that builds it, or of its file."""
+    if model.get("name") is not None:
+        return str(model["name"])
+    if model.get("build"):
+        return str(model["build"]).rpartition(":")[2]
+    return Path(str(model.get("file") or model.get("weights"))).stem
+
+
+def _with(cfg: DictConfig, key: str, value: object) -> DictConfig:
+    """The configuration with another value at a dotted key."""
+    changed = cfg.copy()
+    OmegaConf.update(changed, key, value)
+    return changed
 
 
 def _refuse_missing(cfg: DictConfig) -> None:
@@ -150,11 +218,14 @@ def _refuse_missing(cfg: DictConfig) -> None:
         remedy = {
             "data.root": "data=ilsvrc2012 needs data.root=DIR, the folder of the validation images",
             "model.name": "model=timm and model=torchvision need model.name=NAME, the network's name",
+            "model.build": "model=module needs model.build=PACKAGE.MODULE:FUNCTION, which returns the network",
+            "model.file": "model=onnx needs model.file=PATH, the network's file",
+            "model.weights": "model=checkpoint needs model.weights=PATH, of torch.export.save or torch.jit.save",
         }
         raise CamsbenchError(remedy.get(missing[0], f"{missing[0]} is not set; give {missing[0]}=VALUE"))
 
 
-def cut_networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
+def cut_networks(cfg: DictConfig, runtime: Runtime) -> Sequence[TorchSplit | ExportedSplit]:
     """The network of ``model`` under the protocol's preprocessing, one split a layer."""
     protocol = plain(cfg.protocol)
     changes = {key: protocol[key] for key in ("resize", "crop") if protocol[key] is not None}
@@ -166,6 +237,8 @@ def cut_networks(cfg: DictConfig, runtime: Runtime) -> list[TorchSplit]:
             changes,
             runtime.options,
             device=runtime.device,
+            backend=runtime.backend,
+            cache=runtime.cache,
             seed=cfg.seed,
             micro_batch=cfg.runtime.micro_batch,
         )

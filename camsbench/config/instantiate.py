@@ -76,7 +76,7 @@ def check_needs(
         said = " and ".join(OF_THE_SPLIT.get(need, need) for need in lacking)
         raise CamsbenchError(
             f"{group}={name} needs {said}, which this split does not provide: "
-            f"use runtime.backend=torch, or another {group}"
+            f"use runtime.backend=torch and a network of PyTorch's modules, or another {group}"
         )
 
 

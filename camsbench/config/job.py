@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
+import yaml
 from omegaconf import DictConfig
 
+from camsbench.config.instantiate import plain
+from camsbench.config.paths import CONF
 from camsbench.config.runtime import Runtime
 from camsbench.core.columns import Column, all_columns, merge_columns
 from camsbench.core.explained import Metric
@@ -16,8 +20,10 @@ from camsbench.data.found import LeftOut
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
 from camsbench.models.backends.exported import ExportedSplit
+from camsbench.models.published import published
 from camsbench.models.split import TorchSplit
-from camsbench.models.weights import is_path
+from camsbench.models.transforms import given_fields
+from camsbench.models.weights import ModelSpec, is_path
 
 MOST = 2000  # images with maps, beyond which a browser does not open the page
 
@@ -92,10 +98,30 @@ class Job:
 
 def published_top1(cfg: DictConfig) -> float | None:
     """The network's published accuracy in percent, where its published weights and preprocessing are used."""
+    if cfg.model.top1 is None or cfg.model.source not in ("torchvision", "timm"):
+        return None
     weights, changed = str(cfg.model.weights), cfg.protocol.resize is not None
     changed = changed or bool(cfg.model.get("options"))
-    own = weights != "random" and not is_path(weights) and not changed
+    own = weights != "random" and not is_path(weights) and not changed and not _prepared_otherwise(cfg)
     return cfg.model.top1 if own else None
+
+
+def _prepared_otherwise(cfg: DictConfig) -> bool:
+    """Whether a field of ``model.transform`` is another than that which belongs to the weights.
+
+    Of a library's weights the library says it; of a package's, the file of ``conf/model`` that names the package.
+    """
+    model = plain(cfg.model)
+    given = given_fields(model.get("transform")) or {}
+    if model["weights"] == "package":
+        files = (yaml.safe_load(path.read_text()) for path in sorted((CONF / "model").glob("*.yaml")))
+        of_package = (file for file in files if file.get("package", {}).get("name") == model["package"]["name"])
+        theirs = next((file["transform"] for file in of_package), given)
+    else:
+        known = {field.name for field in fields(ModelSpec)}
+        spec = ModelSpec(**{key: value for key, value in model.items() if key in known and value is not None})
+        theirs = published(replace(spec, transform=None, options={})).transform
+    return any(json.dumps(value) != json.dumps(theirs.get(key)) for key, value in given.items())
 
 
 def check_maps(maps: object) -> int | str:

@@ -57,6 +57,17 @@ def check_targets(group: str, option: str, node: Any) -> None:
             raise CamsbenchError(f"{option}: _target_ {target} is not of {own[0]} but of {module}")
 
 
+def check_plugin(option: str, target: str) -> None:
+    """Refuse what is not of a package that ``CAMSBENCH_PLUGINS`` allows; nothing is imported.
+
+    Raises:
+        CamsbenchError: it is not; ``option`` says where it stands.
+    """
+    dotted = target.replace(":", ".")
+    if not within(dotted, plugins()):
+        raise CamsbenchError(f"{option}={target}: the package is not allowed; {_remedy(dotted.partition('.')[0])}")
+
+
 def targets(node: Any) -> list[str]:
     """Every ``_target_`` anywhere in a plain node."""
     return [target for _, target in _find(node, {"_target_"})]

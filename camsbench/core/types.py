@@ -31,7 +31,7 @@ class Split(Protocol):
     def num_classes(self) -> int: ...
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the classes are called, where its checkpoint or ``model.classes`` says it; else nothing."""
+        """The names of the classes (or labels) that may be explained, by index; () where nobody gave them."""
         ...
 
     @property

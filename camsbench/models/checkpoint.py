@@ -7,6 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from camsbench.errors import CamsbenchError
+from camsbench.models.names import held_names
 
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "swa_state_dict", "swa_model")
 PLAIN = ("state_dict", "model", "model_state_dict")
@@ -24,6 +26,20 @@ WRAPPED = re.compile(r"^((_orig_mod|module)(\.|$))+")  # by torch.compile, or fo
 OLD_DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")  # torchvision's files of DenseNet
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: a network's tensors, and the names of its classes where they lie beside them."""
+
+    state: Mapping[str, Tensor]
+    class_names: tuple[str, ...] = ()
+
+
+def read_file(path: Path, ema: bool | None) -> Checkpoint:
+    """A file's tensors, as ``read_checkpoint`` chooses them, and its classes' names."""
+    held = _load(path)
+    return Checkpoint(_chosen(held, ema), held_names(held))
+
+
 def read_checkpoint(path: Path, ema: bool | None) -> Mapping[str, Tensor]:
     """The tensors of a file: a state dict, or a checkpoint that holds one under a usual key.
 
@@ -31,7 +47,10 @@ def read_checkpoint(path: Path, ema: bool | None) -> Mapping[str, Tensor]:
         CamsbenchError: it holds averaged weights beside plain ones and ``ema`` does not say which, or not those that
             ``ema`` asks for, or several plain ones.
     """
-    held = _load(path)
+    return _chosen(_load(path), ema)
+
+
+def _chosen(held: Any, ema: bool | None) -> Mapping[str, Tensor]:
     averaged, plain = (
         [key for key in keys if isinstance(held.get(key), Mapping) and held[key]] for keys in (AVERAGED, PLAIN)
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 from camsbench.core.passes import MicroBatch, Passes, PassOptions, Rehearsal
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.targets import SoftmaxClass, Target
+from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
 
 
@@ -30,6 +31,7 @@ class DrySplit:
     preprocess: Preprocess
     channels: int
     side: tuple[int, int]  # of the activations
+    class_names: tuple[str, ...] = ()
     micro_batch: MicroBatch = field(default_factory=Rehearsal)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     asked: ClassVar[Target] = SoftmaxClass()
@@ -51,7 +53,7 @@ class DrySplit:
         return self
 
     @classmethod
-    def of(cls, split: TorchSplit, A: Tensor) -> DrySplit:
+    def of(cls, split: TorchSplit | ExportedSplit, A: Tensor) -> DrySplit:
         """With the shapes of ``split``, whose activations are ``A`` [B,K,h,w]."""
         side = (A.shape[2], A.shape[3])
         return cls(split.name, split.layer, split.num_classes, split.preprocess, A.shape[1], side)

@@ -1,9 +1,9 @@
-"""Networks by name: torchvision's, timm's, and the embedded one, cut and ready on a device."""
+"""Networks by name, of a function's making or out of an exported file, cut and ready on a device."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +13,22 @@ import torchvision
 from torch import nn
 
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
-from camsbench.core.preprocess import Preprocess
 from camsbench.core.targets import target_of
 from camsbench.errors import CamsbenchError
+from camsbench.models.fitting import shape_options
+from camsbench.models.module import build_module
+from camsbench.models.names import choose_names
+from camsbench.models.program import check_program, load_program
 from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
 from camsbench.models.suitable import check_model
-from camsbench.models.weights import ModelSpec, fill, state_dict, tagged
+from camsbench.models.transforms import preprocess_of
+from camsbench.models.weights import ModelSpec, fill, is_path, layers_of, read_weights, tagged
+
+OTHERS: dict[str, Callable[[ModelSpec, int], tuple[nn.Module, Published]]] = {
+    "module": build_module,
+    "checkpoint": load_program,
+}
 
 
 def load_network(
@@ -33,29 +42,36 @@ def load_network(
 ) -> list[TorchSplit]:
     """Build a network with its weights on ``device`` and cut it at its target layers, one split each.
 
-    The splits count their passes together. ``transform`` overrides fields of the network's own preprocessing, as a
-    protocol may.
+    The splits count their passes together. ``transform`` overrides fields of the network's preprocessing, as a
+    protocol may, and those of ``spec.transform`` what belongs to its weights.
 
     Raises:
         CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.
     """
     model, found = build_network(spec, seed)
     _place(model, device)
-    preprocess = Preprocess(**{**(spec.transform or found.transform), **(transform or {})})
-    asked = [spec.layer] if spec.layer is None or isinstance(spec.layer, str | int) else list(spec.layer)
-    layers = [None if layer is None else str(layer) for layer in asked]
-    if not layers or len(set(layers)) < len(layers):
-        raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
+    preprocess = preprocess_of(_said(spec), found.transform, spec.transform, transform)
+    if spec.source == "checkpoint":
+        check_program(model, preprocess, spec)
     budget = MicroBatch.of(micro_batch, device)
     target = target_of(spec.output)
     splits = [
         cut(model, layer, preprocess, name=spec.name, micro_batch=budget, options=options, asked=target)
-        for layer in layers
+        for layer in layers_of(spec)
     ]
     for split in splits:
         check_range(split)
-    passes = Passes()
-    return [replace(split, passes=passes) for split in splits]
+    names = choose_names(spec.classes, found.class_names, splits[0].num_classes)
+    shared: dict[str, Any] = {"passes": Passes(), "class_names": names}
+    if spec.source == "checkpoint":
+        shared["provides"] = frozenset({"gradient"})  # its graph has operators, no modules to hook
+    return [replace(split, **shared) for split in splits]
+
+
+def _said(spec: ModelSpec) -> str:
+    """The network, as the command line names it."""
+    options = {"module": f"model.build={spec.build}", "checkpoint": f"model.weights={spec.weights}"}
+    return options.get(spec.source, f"model.name={spec.name}")
 
 
 def build_network(spec: ModelSpec, seed: int = 0) -> tuple[nn.Module, Published]:
@@ -64,13 +80,27 @@ def build_network(spec: ModelSpec, seed: int = 0) -> tuple[nn.Module, Published]
     Raises:
         CamsbenchError: no such network or weights, no classifier, or weights that do not fit.
     """
+    if spec.source in OTHERS:
+        model, found = OTHERS[spec.source](spec, seed)
+    else:
+        model, found = _of_library(spec, seed)
+    check_model(model, spec.name)
+    return model.requires_grad_(False).eval(), found
+
+
+def _of_library(spec: ModelSpec, seed: int) -> tuple[nn.Module, Published]:
     _check_name(spec)
     found = published(spec)
-    model = _construct(spec, seed, _options(spec, found))
+    options = _options(spec, found)
+    model = _construct(spec, seed, options)
     check_model(model, spec.name)  # before its weights are downloaded
-    if spec.weights != "random":
-        fill(model, state_dict(spec), spec)
-    return model.requires_grad_(False).eval(), found
+    if spec.weights == "random":
+        return model, found
+    held = read_weights(spec)
+    if is_path(spec.weights) and (fitting := shape_options(model, held.state, spec)):
+        model = _construct(spec, seed, {**options, **fitting})
+    fill(model, held.state, spec)
+    return model, replace(found, class_names=held.class_names)
 
 
 def _place(model: nn.Module, device: torch.device) -> None:
@@ -110,7 +140,9 @@ def _options(spec: ModelSpec, found: Published) -> dict[str, Any]:
 def _check_name(spec: ModelSpec) -> None:
     """Refuse what is no network of ``source``, or no classifier of images."""
     if spec.source not in {"torchvision", "timm"}:
-        raise CamsbenchError(f"model.source={spec.source}: choose torchvision or timm")
+        raise CamsbenchError(
+            f"model.source={spec.source}: choose torchvision or timm, or module, checkpoint or onnx for one of your own"
+        )
     base, _, tag = spec.name.partition(".") if spec.source == "timm" else (spec.name, "", "")
     known = timm.list_models() if spec.source == "timm" else torchvision.models.list_models(torchvision.models)
     if base not in known:

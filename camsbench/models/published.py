@@ -14,6 +14,7 @@ import torchvision
 
 from camsbench.errors import CamsbenchError
 from camsbench.models.recognised import recognise
+from camsbench.models.transforms import ALL_FIELDS, settles
 from camsbench.models.weights import ModelSpec, check_file, check_timm_name, is_path, tagged
 
 # What the libraries' builders set where they load published weights, and what no tensor of a file shows.
@@ -26,14 +27,15 @@ UNSEEN: dict[tuple[str, str], Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Published:
-    """A network's published weights: the constructor's ``options``, and the fields of ``Preprocess``.
+    """What goes with a network's weights: the constructor's ``options``, the fields of ``Preprocess``, classes' names.
 
-    ``name`` is None where nothing says which weights they are, and all that are published agree.
+    ``name`` is None where nothing says which published weights they are, and all that are published agree.
     """
 
     name: str | None
     transform: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()  # that a checkpoint holds
 
 
 def published(spec: ModelSpec) -> Published:
@@ -159,7 +161,7 @@ def _of_timm(spec: ModelSpec) -> Published:
 
 
 def _own_or_config(spec: ModelSpec, name: str) -> dict[str, Any]:
-    return dict(spec.transform) if spec.transform else _data_config(name)
+    return dict(spec.transform or {}) if settles(spec.transform) else _data_config(name)
 
 
 def _data_config(name: str) -> dict[str, Any]:
@@ -169,32 +171,33 @@ def _data_config(name: str) -> dict[str, Any]:
     channels, height, width = data["input_size"]
     if height != width or channels != 3:
         raise CamsbenchError(
-            f"model.name={name}: its input is {channels}x{height}x{width} in timm, and only square colour images are "
-            "supported; choose another network"
+            f"model.name={name}: its input is {channels}x{height}x{width} in timm, and how timm prepares a picture for "
+            f"it is not supported; choose another network, or give {ALL_FIELDS}"
         )
     side = math.floor(height / data["crop_pct"])
     resize = {"center": side, "squash": [side, side]}.get(data["crop_mode"])
     if resize is None:
         raise CamsbenchError(
             f"model.name={name}: timm prepares its pictures with crop_mode={data['crop_mode']}, which is not "
-            "supported; choose another network, or give model.transform"
+            f"supported; choose another network, or give {ALL_FIELDS}"
         )
     return {"resize": resize, "crop": height, **{key: data[key] for key in ("interpolation", "mean", "std")}}
 
 
 def _shared(candidates: list[Published], spec: ModelSpec) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Transform and options in which all candidates agree; a model's own transform settles the former."""
+    """Transform and options in which all candidates agree, a model's own transform in place of the former."""
     first = candidates[0]
     same_options = all(each.options == first.options for each in candidates)
     # tensors show what else the constructor needs: a file that does not fit is refused
     options = {k: v for k, v in first.options.items() if k not in _unseen(spec)} if same_options else {}
-    if spec.transform:
+    if settles(spec.transform):
         return {}, options
-    if not same_options or any(each.transform != first.transform for each in candidates):
+    own = spec.transform or {}
+    if not same_options or any({**each.transform, **own} != {**first.transform, **own} for each in candidates):
         check_file(Path(spec.weights).expanduser(), spec)
         raise CamsbenchError(
             f"model.weights={spec.weights}: this file is none that is published, and the published weights of "
             f"{spec.name} differ in their preprocessing: say with model.published= which it follows, one of "
-            f"{', '.join(str(each.name) for each in candidates)}"
+            f"{', '.join(str(each.name) for each in candidates)}; or give all of {ALL_FIELDS}"
         )
     return first.transform, options

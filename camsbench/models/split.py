@@ -16,6 +16,7 @@ from camsbench.errors import CamsbenchError
 from camsbench.models import graph
 from camsbench.models.compiled import compile_part
 from camsbench.models.folding import fold_norms
+from camsbench.models.names import check_names
 from camsbench.models.suitable import check_inputs, check_model, check_outputs, device_of, dtype_of, pass_through
 from camsbench.models.weights import weight_hash
 
@@ -40,8 +41,8 @@ class TorchSplit:
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     passes_copies: bool = False
-    class_names: tuple[str, ...] = ()
     provides: frozenset[str] = frozenset({"gradient", "modules"})
+    class_names: tuple[str, ...] = ()  # one a class that may be explained, or none
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     @property
@@ -123,23 +124,25 @@ def cut(
     repack: bool = True,
     options: PassOptions | None = None,
     asked: Target | None = None,
+    class_names: Sequence[str] = (),
 ) -> TorchSplit:
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
     Args:
-        model: a network [B,3,H,W] -> [B,C], or of 1 or 4 channels, without a softmax or sigmoid at its end, in float32
-            or float64 and evaluation mode, that torch.fx can trace.
+        model: a network [B,3,H,W] -> [B,C] (or of 1 or 4 channels), without a softmax or sigmoid at its end, in
+            float32 or float64 and evaluation mode, that torch.fx can trace.
         layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
             larger than 1×1.
         preprocess: what the network expects of a picture; its ``shape`` is that of the test input.
         fold, repack: see ``PassOptions``.
         options: all of these options together, in place of ``fold`` and ``repack``.
         asked: what is asked of the outputs; None: one class of a softmax.
+        class_names: the classes' names, in the order of their indices.
 
     Raises:
         CamsbenchError: the model is in training mode or cannot be traced, has no such layer, gives no feature map
-            [B,K,h,w] there, carries a skip connection across the cut, or its parts do not recompose; or it is no
-            classifier of colour images that gives logits (``camsbench.models.suitable``).
+            [B,K,h,w] there, carries a skip connection across the cut, or its parts do not recompose; it is no
+            classifier of images that gives logits (``camsbench.models.suitable``); or there is not a name a class.
     """
     if model.training:
         raise CamsbenchError(f"{name} is in training mode: call model.eval() before cutting it")
@@ -158,7 +161,7 @@ def cut(
     features = graph.features_of(model, traced, node)
     with torch.no_grad():
         A = features(x)
-        _check_layout(A, preprocess.size, name, layer)
+        check_layout(A, preprocess.size, name, layer)
         head = graph.head_of(model, traced, node, name, layer)
         logits = head(A)
         quick = fold_norms(head)(fold_norms(features)(x)) if options.fold else logits
@@ -168,7 +171,7 @@ def cut(
     if not torch.allclose(quick, whole, rtol=0, atol=1e-4 * max(scale, 0.1), equal_nan=True):
         raise CamsbenchError(_does_not_recompose(name, layer, quick, whole, "use runtime.fold=false"))
     device = x.device
-    return TorchSplit(
+    made = TorchSplit(
         name=name,
         layer=layer,
         model=model,
@@ -179,7 +182,11 @@ def cut(
         preprocess=preprocess,
         micro_batch=micro_batch or MicroBatch.of("auto", device),
         options=options,
+        class_names=tuple(class_names),
     )
+    if class_names:
+        check_names(class_names, made.num_classes, f"{name}: class_names")
+    return made
 
 
 @torch.inference_mode()
@@ -202,7 +209,7 @@ def _does_not_recompose(name: str, layer: str, logits: Tensor, whole: Tensor, re
     return f"{name} cut at layer '{layer}' does not recompose (largest difference {largest:.2g}): {remedy}"
 
 
-def _check_layout(A: object, size: tuple[int, int], name: str, layer: str) -> None:
+def check_layout(A: object, size: tuple[int, int], name: str, layer: str) -> None:
     """Refuse what is no feature map [B,K,h,w] of images ``size``: tokens [B,N,K], or channels last [B,h,w,K]."""
     if isinstance(A, Tensor) and A.ndim == 4 and _in_proportion(A.shape[2:], size):
         return

@@ -14,7 +14,19 @@ from camsbench.errors import CamsbenchError
 
 SQUASHING = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "hardsigmoid", "special_softmax", "special_log_softmax"}
 SQUASHING_MODULES = (nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid, nn.Hardsigmoid)
-SHAPING = {"flatten", "squeeze", "reshape", "view", "contiguous", "clone", "getitem", "dropout", "float", "to"}
+SHAPING = {
+    "flatten",
+    "squeeze",
+    "reshape",
+    "view",
+    "contiguous",
+    "clone",
+    "getitem",
+    "dropout",
+    "float",
+    "to",
+    "to_copy",
+}
 SHAPING_MODULES = (nn.Flatten, nn.Identity, nn.Dropout, nn.Unflatten)
 
 
@@ -113,11 +125,17 @@ def _squashed(out: Tensor, graph: torch.fx.Graph, model: nn.Module) -> str:
         called = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         if isinstance(module, SQUASHING_MODULES):
             return type(module).__name__.lower()
-        if module is None and called.rstrip("_") in SQUASHING:
+        called = called.partition(".")[0].strip("_")  # of an operator without its overload
+        if module is None and called in SQUASHING:
             return called
         if not (isinstance(module, SHAPING_MODULES) or (module is None and called in SHAPING)):
             break
         node = node.args[0] if node.args else None
+    return normalised(out)
+
+
+def normalised(out: Tensor) -> str:
+    """The softmax whose results outputs [B,C] are by their numbers; empty for logits."""
     total = out.double().sum(1)
     if (out >= 0).all() and torch.allclose(total, torch.ones_like(total), rtol=0, atol=1e-4):
         return "a softmax"

@@ -15,7 +15,7 @@ import torchvision
 from torch import Tensor, nn
 
 from camsbench.errors import CamsbenchError
-from camsbench.models.checkpoint import as_built, read_checkpoint
+from camsbench.models.checkpoint import Checkpoint, as_built, read_file
 
 REMEDY = "give model.weights=PATH or model.weights=random"
 
@@ -25,18 +25,24 @@ class ModelSpec:
     """One network, as ``conf/model/*.yaml`` describes it.
 
     Args:
-        name: the constructor's name in ``source``.
-        source: ``torchvision`` or ``timm``.
-        weights: a published name, a path, or ``random``.
+        name: the constructor's name in ``source``; of other sources, what rows call the network.
+        source: ``torchvision`` or ``timm``; ``module`` (a function of one's own), ``checkpoint`` (a network that
+            torch.export or TorchScript wrote) or ``onnx``.
+        weights: a published name, a path, or ``random``; ``built`` for those that the function ``build`` gives.
         layer: target layer, or several; None takes the last feature map larger than 1×1.
         fuse: ``mean`` averages the saliencies of several layers; None keeps a row a layer.
         top1: published accuracy in percent, where there is one.
-        transform: the fields of ``Preprocess``; None takes what belongs to the published weights.
+        transform: fields of ``Preprocess``, in place of what belongs to the published weights.
         published: the published weights that ``transform`` and ``top1`` belong to, and that a file of one's own
             follows in construction and preprocessing; None where ``weights`` says it.
         options: of the constructor, such as ``num_classes`` for a file of other classes.
         ema: whether a checkpoint that holds both gives its averaged weights (EMA) or its plain ones.
         output: what the outputs are, and so what is asked of them (``camsbench.core.targets.OUTPUTS``).
+        classes: a file of the classes' names; None takes those that a checkpoint holds, if any.
+        build: for ``source: module``, the function that builds the network, ``package.module:function``.
+        file: for ``source: onnx``, the file.
+        output_name: for ``source: onnx``, which of several outputs are the logits.
+        strip: for ``source: onnx``, whether a softmax or sigmoid at the end is taken off.
         package: for ``weights: package``, the importable ``name``, its ``distribution`` and the ``file`` in it.
     """
 
@@ -52,10 +58,20 @@ class ModelSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     ema: bool | None = None
     output: str = "softmax"
+    classes: str | None = None
+    build: str | None = None
+    file: str | None = None
+    output_name: str | None = None
+    strip: bool = False
 
 
 def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
-    """The tensors that ``spec.weights`` names.
+    """The tensors that ``spec.weights`` names; see ``read_weights``."""
+    return read_weights(spec).state
+
+
+def read_weights(spec: ModelSpec) -> Checkpoint:
+    """The tensors that ``spec.weights`` names, and what a file holds beside them.
 
     Raises:
         CamsbenchError: they cannot be found, downloaded or read; the sentence names where to put them.
@@ -64,7 +80,20 @@ def state_dict(spec: ModelSpec) -> Mapping[str, Tensor]:
         return _read(_packaged(spec), spec)
     if is_path(spec.weights):
         return _read(Path(spec.weights).expanduser(), spec)
-    return _from_torchvision(spec) if spec.source == "torchvision" else _from_timm(spec)
+    return Checkpoint(_from_torchvision(spec) if spec.source == "torchvision" else _from_timm(spec))
+
+
+def layers_of(spec: ModelSpec) -> list[str | None]:
+    """The layers to cut at; None stands for the last feature map.
+
+    Raises:
+        CamsbenchError: there is none, or one stands there twice.
+    """
+    asked = [spec.layer] if spec.layer is None or isinstance(spec.layer, str | int) else list(spec.layer)
+    layers = [None if layer is None else str(layer) for layer in asked]
+    if not layers or len(set(layers)) < len(layers):
+        raise CamsbenchError(f"model.layer={layers}: name one layer or several different ones")
+    return layers
 
 
 def check_file(path: Path, spec: ModelSpec) -> None:
@@ -73,10 +102,10 @@ def check_file(path: Path, spec: ModelSpec) -> None:
         raise CamsbenchError(f"model.weights={spec.weights}: there is no file {path}; {REMEDY}")
 
 
-def _read(path: Path, spec: ModelSpec) -> Mapping[str, Tensor]:
+def _read(path: Path, spec: ModelSpec) -> Checkpoint:
     check_file(path, spec)
     try:
-        return read_checkpoint(path, spec.ema)
+        return read_file(path, spec.ema)
     except CamsbenchError as error:
         raise CamsbenchError(f"model.weights={spec.weights}: {error}") from error
     except Exception as error:  # unpickling raises many kinds

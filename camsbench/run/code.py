@@ -30,7 +30,9 @@ def plugin_code(cfg: Mapping[str, Any]) -> dict[str, str]:
         CamsbenchError: the source of one cannot be found.
     """
     chosen = {group: cfg.get(group) or {} for group in ("method", "metric")}
-    options = {**_options(chosen), "data": cfg.get("data") or {}}
+    build = (cfg.get("model") or {}).get("build")
+    network = {"model.build": {"_target_": str(build).replace(":", ".")}} if build else {}
+    options = {**_options(chosen), "data": cfg.get("data") or {}, **network}
     return _hashes(options, lambda target: not within(target, ("camsbench",)), _Sources().of_plugin)
 
 

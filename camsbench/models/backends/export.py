@@ -36,8 +36,8 @@ class Export:
         exporter = [f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript")]
         graphs = [re.sub("0x[0-9a-f]+", "", str(part)) for part in (split.features_graph, split.head_graph)]
         key = "\n".join([str(LAYOUT), split.weight_hash, str(split.preprocess.shape), *exporter, *graphs])
-        readable = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{split.name}-{split.layer}")
-        return cls(split, (cache or user_cache()) / f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:12]}")
+        name = f"{readable(f'{split.name}-{split.layer}')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        return cls(split, (cache or user_cache()) / name)
 
     def features(self) -> Path:
         """x [B,3,H,W] -> A [B,K,h,w]."""
@@ -62,16 +62,7 @@ class Export:
         return noise(2, self.split.preprocess)  # two images: an exporter may take a batch of one for a constant
 
     def _written(self, part: str, write: Callable[[Path], None]) -> Path:
-        path = self.folder / f"{part}.onnx"
-        if not path.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-            try:
-                write(unfinished)
-                unfinished.replace(path)  # whole or not at all, whoever else writes it
-            finally:
-                unfinished.unlink(missing_ok=True)
-        return path
+        return written(self.folder / f"{part}.onnx", write)
 
     def _export(self, module: nn.Module, example: Tensor, path: Path) -> None:
         try:
@@ -91,6 +82,24 @@ class Export:
                 f"{self.split.name} at layer '{self.split.layer}' cannot be exported to ONNX "
                 f"({type(error).__name__}: {str(error).strip().splitlines()[0]}): use runtime.backend=torch"
             ) from error
+
+
+def readable(name: str) -> str:
+    """A name as a part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+
+
+def written(path: Path, write: Callable[[Path], object]) -> Path:
+    """``path``, written now where it was not."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            write(unfinished)
+            unfinished.replace(path)  # whole or not at all, whoever else writes it
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return path
 
 
 def _join(features: Path, head: Path, path: Path) -> None:

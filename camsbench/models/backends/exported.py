@@ -63,6 +63,10 @@ class ExportedSplit:
         refuse_shape(asked, self.output_shape, self.name)
         return replace(self, asked=asked)
 
+    def with_names(self, names: tuple[str, ...]) -> ExportedSplit:
+        """The same network, whose classes have these names."""
+        return replace(self, class_names=names)
+
     @property
     def num_classes(self) -> int:
         """The classes, or labels, that may be explained."""

@@ -18,6 +18,7 @@ def compile_graph(path: Path, dtype: torch.dtype = torch.float32) -> Graph:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads in the way of PyTorch's
+    options.log_severity_level = 4  # what goes wrong is raised
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def graph(x: Tensor) -> Tensor:

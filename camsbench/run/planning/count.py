@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
-from camsbench.config.instantiate import make_methods, make_metrics, make_rule, read_limits
+from camsbench.config.instantiate import check_needs, make_methods, make_metrics, make_rule, read_limits
 from camsbench.core import scoring
 from camsbench.core.explained import Metric, explain
 from camsbench.core.fusion import MeanOfLayers
@@ -65,12 +65,16 @@ def plan(cfg: DictConfig, networks: Networks | None = None, cell: str | None = N
     limits = read_limits(cfg, methods)
     total, _ = images.count(cfg)
     layers = networks.layers(cfg)
+    if not layers[0].gradients:
+        check_needs(methods, frozenset(), layers[0].dry.asked)
+        check_needs(metrics, frozenset(), layers[0].dry.asked, "metric")
     if cfg.model.fuse is not None:
         layers = layers[:1]
     lines = []
     for place, layer in enumerate(layers):
-        split, name = layer.dry, cell or f"{cfg.model.name}-{cfg.protocol.name}"
-        make = partial(Line, f"{name} at {split.layer}" if len(layers) > 1 else name, cfg.model.name, split.layer)
+        split = layer.dry
+        name = cell or f"{split.name}-{cfg.protocol.name}"
+        make = partial(Line, f"{name} at {split.layer}" if len(layers) > 1 else name, split.name, split.layer)
         chosen = {method: min(limits.get(method, total), total) for method in methods}
         lines.append(make(BASE, BASE, max(chosen.values()), Passes(features=1, head=1), layer.speed))
         for method, explainer in methods.items():

@@ -13,16 +13,17 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from camsbench.config.build import cut_networks, model_spec
+from camsbench.config.build import cut_networks, model_spec, runtime_of
 from camsbench.config.plain import plain
-from camsbench.config.runtime import check_runtime
 from camsbench.core.passes import Rehearsal
 from camsbench.errors import CamsbenchError
+from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.dry import DrySplit
 from camsbench.models.published import published
-from camsbench.models.speed import Speed, time_by_kind, time_repeats
+from camsbench.models.speed import ALL, NONE, Speed, time_by_kind, time_repeats
 from camsbench.models.split import TorchSplit
 
+Network = TorchSplit | ExportedSplit
 IMAGES = {"cpu": 2, "cuda": 64}  # a CPU's convolutions hardly grow faster beyond
 SECONDS = 0.5  # how long each kind of pass is repeated, once at least
 
@@ -33,6 +34,7 @@ class Layer:
 
     dry: DrySplit
     speed: Speed
+    gradients: bool = True  # whether it gives any
 
 
 class Networks:
@@ -49,7 +51,7 @@ class Networks:
             if not rate > 0:
                 raise CamsbenchError(f"--rate {name}{'=' if name else ''}{rate:g}: give passes a second, above 0")
         self._layers: dict[str, list[Layer]] = {}
-        self._loaded: tuple[str, list[TorchSplit], list[TorchSplit]] = ("", [], [])
+        self._loaded: tuple[str, list[Network], list[Network]] = ("", [], [])
 
     def layers(self, cfg: DictConfig) -> list[Layer]:
         """Shapes and speed of a configuration's network at each of its layers."""
@@ -58,7 +60,7 @@ class Networks:
             self._layers[key] = [self._layer(split) for split in self._splits(cfg)]
         return self._layers[key]
 
-    def real(self, cfg: DictConfig) -> list[TorchSplit]:
+    def real(self, cfg: DictConfig) -> list[Network]:
         """The network itself at each of its layers, without short cuts, its loops of copies rehearsed."""
         self._splits(cfg)
         return self._loaded[2]
@@ -72,25 +74,32 @@ class Networks:
                 f"--rate {unknown[0]}=…: the plan has no such network; it has {', '.join(sorted(met))}"
             )
 
-    def _layer(self, split: TorchSplit) -> Layer:
+    def _layer(self, split: Network) -> Layer:
         rate = self.rates.get(split.name, self.rates.get(""))
         x, A = sample_images(split)
-        return Layer(
-            DrySplit.of(split, A), measure_speed(split, x, A) if rate is None else scale_speed(split, x, A, rate)
-        )
+        speed = measure_speed(split, x, A) if rate is None else scale_speed(split, x, A, rate)
+        return Layer(DrySplit.of(split, A), speed, "gradient" in split.provides)
 
-    def _splits(self, cfg: DictConfig) -> list[TorchSplit]:
+    def _splits(self, cfg: DictConfig) -> list[Network]:
         key = _key(cfg)
         if self._loaded[0] != key:
             self._loaded = ("", [], [])  # two large networks need not fit at once
-            found = published(model_spec(plain(cfg.model)))  # which says the size of the images
-            named = {"published": found.name} if found.name is not None else {}
-            drawn = OmegaConf.merge(cfg, {"model": {"weights": "random", **named}})
-            assert isinstance(drawn, DictConfig)
-            splits = cut_networks(drawn, check_runtime(cfg.runtime))
+            splits = list(cut_networks(_drawn(cfg), runtime_of(cfg)))
             budget = Rehearsal()
             self._loaded = (key, splits, [replace(split, micro_batch=budget).plain for split in splits])
         return self._loaded[1]
+
+
+def _drawn(cfg: DictConfig) -> DictConfig:
+    """With random weights, where the network is known without its file."""
+    spec = model_spec(plain(cfg.model))
+    if spec.source not in ("torchvision", "timm"):
+        return cfg
+    found = published(spec)  # which says the size of the images
+    named = {"published": found.name} if found.name is not None else {}
+    drawn = OmegaConf.merge(cfg, {"model": {"weights": "random", **named}})
+    assert isinstance(drawn, DictConfig)
+    return drawn
 
 
 def _key(cfg: DictConfig) -> str:
@@ -99,24 +108,29 @@ def _key(cfg: DictConfig) -> str:
     return json.dumps([model, cfg.protocol.crop, cfg.runtime.micro_batch, cfg.runtime.device], sort_keys=True)
 
 
-def measure_speed(split: TorchSplit, x: Tensor, A: Tensor) -> Speed:
+def measure_speed(split: Network, x: Tensor, A: Tensor) -> Speed:
     """The speed of a network here, on images ``x`` [B,3,H,W] and their activations ``A`` [B,K,h,w]."""
     A = A.repeat(-(-split.micro_batch.size // len(A)), 1, 1, 1)  # VGG's head reads 400 MB of weights a micro-batch
-    return time_by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, A)
+    passes = ALL if "gradient" in split.provides else NONE
+    return time_by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, A, passes)
 
 
-def scale_speed(split: TorchSplit, x: Tensor, A: Tensor, rate: float) -> Speed:
+def scale_speed(split: Network, x: Tensor, A: Tensor, rate: float) -> Speed:
     """The speed of a network that passes ``rate`` images a second, on whatever machine.
 
-    Its head and its gradients take their share of the multiplications, counted without doing them.
+    Its head and its gradients take their share of the multiplications, counted without doing them; without PyTorch,
+    their share of the time here.
     """
+    if not isinstance(split, TorchSplit):
+        here = measure_speed(split, x, A)
+        return Speed(*(value * here.forward_rate / rate for value in vars(here).values()))
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         flops = time_by_kind(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
     per_flop = 1 / rate / (flops.features + flops.head)
     return Speed(*(value * per_flop for value in vars(flops).values()))
 
 
-def sample_images(split: TorchSplit) -> tuple[Tensor, Tensor]:
+def sample_images(split: Network) -> tuple[Tensor, Tensor]:
     """A few noise images [B,C,H,W], and their activations [B,K,h,w]; this pass warms up, too."""
     images = min(split.micro_batch.size, IMAGES.get(split.device.type, 8))
     noise = torch.randn(images, *split.preprocess.shape, generator=torch.Generator().manual_seed(0))
