@@ -35,7 +35,6 @@ class DrySplit:
     micro_batch: MicroBatch = field(default_factory=Rehearsal)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     asked: ClassVar[Target] = SoftmaxClass()
-    class_names: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[PassOptions] = PassOptions(short_cuts=False)
     provides: ClassVar[frozenset[str]] = frozenset({"gradient"})
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
