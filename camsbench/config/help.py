@@ -20,7 +20,7 @@ EXAMPLES = (
     ("", "Grad-CAM on the embedded network and images, in a minute"),
     (" 'method=[gradcam,reciprocam]' 'metric=[adcc,insertion]'", "methods beside each other, each metric a column"),
     (" model=resnet50 data=ilsvrc2012 data.root=DIR data.limit=500", "real ILSVRC2012; DIR as you have it"),
-    (" model=timm model.name=NAME model.weights=FILE data=folder data.root=DIR", "your network, your images"),
+    (" model=timm model.name=NAME model.weights=FILE", "a network that you trained"),
     (" experiment=demo", "eight methods, seven metrics, in six minutes"),
     (" experiment=reciprocam_table1 smoke=true", "a paper's table, small; with data.root=DIR the whole"),
     (" -m model=vgg16,vgg19 method=gradcam", "one run each"),
