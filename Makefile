@@ -81,7 +81,8 @@ audit: $(VENV)/.demo  ## what the printed numbers of both papers imply, to resul
 DIGITS := results/digits
 AS_DIGITS := PYTHONPATH=scripts CAMSBENCH_PLUGINS=digits $(BIN)/python
 ON_DIGITS = $(AS_DIGITS) -m camsbench model=module model.build=digits.network:build data=table \
-  'method=[gradcam,layercam,reciprocam,scorecam]' gallery=6 runtime.bare=0
+  'method=[gradcam,layercam,reciprocam,scorecam]' gallery=6 runtime.bare=0 \
+  protocol.insertion.steps=14 protocol.deletion.steps=14
 
 digits: $(VENV)/.dev  ## the worked example outside ImageNet: train three small networks, explain them, look for the evidence
 	$(AS_DIGITS) -m digits.train --output $(DIGITS)

@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("results/digits"))
     parser.add_argument("--training", type=int, default=4000, help="pictures to train on (default: %(default)s)")
-    parser.add_argument("--measured", type=int, default=200, help="pictures to write (default: %(default)s)")
+    parser.add_argument("--measured", type=int, default=100, help="pictures to write (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=24, help="(default: %(default)s)")
     args = parser.parse_args()
     training = Painter(seed=0, training=True)
