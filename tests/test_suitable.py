@@ -68,8 +68,8 @@ def temperature(logits: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (network(channels=1), r"takes images of 1 channel: give model.transform.mean="),
-        (network(channels=4), r"takes images of 4 channels: give model.transform.mean="),
+        (network(channels=1), r"takes images of 1 channel: give model\.transform\.mean="),
+        (network(channels=4), r"takes images of 4 channels: give model\.transform\.mean="),
         (network().half(), r"is in float16, .*call model\.float\(\)"),
         (network().bfloat16(), r"is in bfloat16, .*call model\.float\(\)"),
         (Ends(lambda out: out[:, 0]), r"gives \[\] an image, not logits"),

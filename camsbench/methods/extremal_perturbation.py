@@ -68,7 +68,7 @@ def blend(pyramid: Tensor, mask: Tensor) -> Tensor:
     """Images [m,3,H,W] whose pixel lies at level (L−1)·mask of ``pyramid`` [m,L,3,H,W], linearly between levels."""
     place = mask[:, None] * (pyramid.shape[1] - 1)  # [m,1,1,H,W]
     below = place.detach().floor()
-    level = below.long().expand(-1, -1, 3, -1, -1)
+    level = below.long().expand(-1, -1, pyramid.shape[2], -1, -1)
     lower, upper = (pyramid.gather(1, at.clamp(max=pyramid.shape[1] - 1)) for at in (level, level + 1))
     part = place - below
     return ((1 - part) * lower + part * upper).squeeze(1)

@@ -66,6 +66,8 @@ class TeleaInpainter:
         rim = 2 * self.radius + 4  # the march looks `radius` outside the hole, and its gradients a little further
         part = tuple(slice(max(int(at[0]) - rim, 0), int(at[-1]) + 1 + rim) for at in (rows, columns))
         filled = image.copy()
-        cropped = np.ascontiguousarray(image[part]), np.ascontiguousarray(hole[part])
-        filled[part] = cv2.inpaint(*cropped, self.radius, cv2.INPAINT_TELEA)
+        inside = np.ascontiguousarray(hole[part])
+        for channels in [slice(3)] if image.shape[2] == 3 else range(image.shape[2]):  # OpenCV takes one or three
+            cropped = np.ascontiguousarray(image[*part, channels])
+            filled[*part, channels] = cv2.inpaint(cropped, inside, self.radius, cv2.INPAINT_TELEA)
         return filled

@@ -79,7 +79,8 @@ class TorchSplit:
             CamsbenchError: they cannot be asked that.
         """
         refuse_shape(asked, self.output_shape, self.name)
-        return replace(self, asked=asked)
+        named = asked.indices(self.output_shape[0]) == len(self.class_names)
+        return replace(self, asked=asked, class_names=self.class_names if named else ())
 
     @property
     def num_classes(self) -> int:

@@ -61,7 +61,8 @@ class ExportedSplit:
             CamsbenchError: they cannot be asked that.
         """
         refuse_shape(asked, self.output_shape, self.name)
-        return replace(self, asked=asked)
+        named = asked.indices(self.output_shape[0]) == len(self.class_names)
+        return replace(self, asked=asked, class_names=self.class_names if named else ())
 
     def with_names(self, names: tuple[str, ...]) -> ExportedSplit:
         """The same network, whose classes have these names."""

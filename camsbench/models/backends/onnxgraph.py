@@ -38,20 +38,27 @@ class OnnxGraph:
         """The model's inputs that are no constants, as ``ValueInfoProto``."""
         return [each for each in self.model.graph.input if each.name not in self.constants]
 
-    def behind(self, output: str, stop: Sequence[str] = ()) -> list[Any]:
-        """The nodes that ``output`` is made by, up to the tensors ``stop``, in their order."""
-        wanted: set[int] = set()
+    def behind(self, output: str, start: str | None = None) -> list[Any]:
+        """The nodes that ``output`` is made by, behind the tensor ``start``, in their order.
+
+        Where one counts the images of a tensor from before ``start``, it counts those of ``start`` in its place.
+        """
+        wanted: dict[str, Any] = {}
+        later = self._depends(start) if start is not None else set()
         todo = [output]
         while todo:
             node = self.maker.get(name := todo.pop())
-            if name not in stop and node is not None and id(node) not in wanted:
-                wanted.add(id(node))
-                todo += _reads(node)
-        return [node for node in self.model.graph.node if id(node) in wanted]
+            if name == start or node is None or node.output[0] in wanted:
+                continue
+            if start is not None and _counts_images(node) and node.input[0] not in later:
+                node = helper.make_node("Shape", [start], node.output, node.name, start=0, end=1)
+            wanted[node.output[0]] = node
+            todo += _reads(node)
+        return [wanted[node.output[0]] for node in self.model.graph.node if node.output[0] in wanted]
 
     def crosses(self, tensor: str, output: str, image: str) -> str | None:
         """The node that reads the image on its way to ``output`` past ``tensor``; None where none does."""
-        reading = (node for node in self.behind(output, [tensor]) if image in _reads(node))
+        reading = (node for node in self.behind(output, tensor) if image in _reads(node))
         return next((str(node.name or node.output[0]) for node in reading), None)
 
     def tensor(self, layer: str) -> str:
@@ -93,7 +100,7 @@ class OnnxGraph:
         )
 
     def _refuse_tokens(self, layer: str, output: str, shapes: dict[str, Shape], depends: set[str]) -> None:
-        for node in self.behind(output, [layer]):
+        for node in self.behind(output, layer):
             for name in node.input if node.op_type in WEIGHTED else ():
                 found = shapes.get(name, ())
                 if name in depends and len(found) == 3 and 1 not in found[1:]:
@@ -125,8 +132,8 @@ class OnnxGraph:
 
     def part(self, start: str, ends: Sequence[str], shape: Sequence[int | str]) -> onnx.ModelProto:
         """The model between the tensors ``start`` (of this shape) and ``ends``, under their names."""
-        wanted = {id(node) for end in ends for node in self.behind(end, [start])}
-        nodes = [node for node in self.model.graph.node if id(node) in wanted]
+        wanted = {node.output[0]: node for end in ends for node in self.behind(end, start)}
+        nodes = [wanted[node.output[0]] for node in self.model.graph.node if node.output[0] in wanted]
         read = {name for node in nodes for name in _reads(node)} | set(ends)
         graph = helper.make_graph(
             nodes,
@@ -165,6 +172,12 @@ def dims(value: Any) -> Shape:
     """The sides of a ``ValueInfoProto``'s tensor; () where nothing is known."""
     kind = value.type.tensor_type
     return tuple(side.dim_value if side.HasField("dim_value") else None for side in kind.shape.dim)
+
+
+def _counts_images(node: Any) -> bool:
+    """Whether a node gives the first length of its input alone."""
+    bounds = {each.name: each.i for each in node.attribute}
+    return node.op_type == "Shape" and bounds.get("start", 0) == 0 and bounds.get("end") == 1
 
 
 def _reads(node: Any) -> list[str]:
