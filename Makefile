@@ -85,7 +85,7 @@ ON_DIGITS = $(AS_DIGITS) -m camsbench model=module model.build=digits.network:bu
   protocol.insertion.steps=14 protocol.deletion.steps=14
 
 digits: $(VENV)/.dev  ## the worked example outside ImageNet: train three small networks, explain them, look for the evidence
-	$(AS_DIGITS) -m digits.train --output $(DIGITS)
+	$(AS_DIGITS) -m digits.train --output $(DIGITS) $(ARGS)
 	$(ON_DIGITS) ++model.options.outputs=10 model.weights=$(DIGITS)/labels.pth model.output=labels \
 	  data.file=$(DIGITS)/labels.csv target=label 'metric=[drop,insertion,deletion,pointing,energy_pointing]' \
 	  summary.by=ink output=$(DIGITS)/labels_run
