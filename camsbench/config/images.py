@@ -92,7 +92,7 @@ def label_images(
     """The images as ``target`` asks of them, their labels the network's indices, and what of them is left out.
 
     With ``target=label`` an image of several labels is there once for each, with the boxes of that one; with a class as
-    the target its boxes are those of this class.
+    the target its boxes are those of this class; those of a network with one value are all of it.
 
     Args:
         records: the chosen images.
@@ -110,6 +110,8 @@ def label_images(
         index_of = classes.index if classes.are_imagenet else None
         records = relabel(records, match(names, classes.names, classes.count, index_of, split.name))
     check_labels(records, classes.count, split.name)
+    if classes.count == 1 and target != "label":  # whatever is there belongs to the one output
+        return records, ()
     if target == "label":
         return _labelled(records, classes)
     if isinstance(target, int):

@@ -43,7 +43,7 @@ def main() -> int:
         means = run.rows.groupby("method", sort=False)[["pointing", "energy_pointing"]].mean()
         for method, (hit, inside) in zip(means.index, means.to_numpy(), strict=True):
             lines.append([question, str(method), *(f"{100 * each:.1f}" for each in (share, inside, hit))])
-            if inside < TIMES * share:
+            if not inside >= TIMES * share:
                 missed.append(f"{method} ({name})")
     print(grid([["question", "method", "chance %", "map inside %", "peak inside %"], *lines], left=2))
     if missed:

@@ -27,6 +27,9 @@ BOX = ("xmin", "ymin", "xmax", "ymax")
 ASKED = {"labels": 10, "either": 1, "sum": 1}  # the questions, and the outputs of their networks
 
 
+CLASSES = {"labels": [str(digit) for digit in range(10)], "either": [str(digit) for digit in EITHER]}
+
+
 class Heads(nn.Module):
     """One trunk for the three questions: trained together, it takes a third of the time."""
 
@@ -43,7 +46,7 @@ class Heads(nn.Module):
         parts = {name: state[f"head.{name}"].split(list(ASKED.values())) for name in ("weight", "bias")}
         for place, name in enumerate(ASKED):
             own = {**state, **{f"head.{key}": part[place].clone() for key, part in parts.items()}}
-            torch.save({"state_dict": own}, folder / f"{name}.pth")
+            torch.save({"state_dict": own, "classes": CLASSES.get(name, [])}, folder / f"{name}.pth")
 
 
 def answers(pictures: Sequence[Picture]) -> list[Tensor]:
