@@ -12,10 +12,13 @@ from pytorch_grad_cam import GradCAM as PeerGradCAM
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget, ClassifierOutputTarget
 from quick import QuickRun
 from torch import Tensor, nn
+from torchcam.methods import GradCAM as TorchGradCAM
+from torchcam.methods import LayerCAM as TorchLayerCAM
 
 import camsbench
 from camsbench import CamsbenchError, cut
 from camsbench.config.paths import CONF
+from camsbench.core import scoring
 from camsbench.core.passes import MicroBatch
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.targets import Binary, Contrast, Embedding, Label, Region, SoftmaxClass, Target, Value
@@ -208,6 +211,31 @@ def test_targets_are_those_of_grad_cam(name: str, index: int, peer: Callable[[],
         theirs = torch.as_tensor(cam(x.clone(), targets=[peer()] * 2))
     ours = camsbench.explain("gradcam", split, x, index)[:, 0]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["labels", "contrast", "embedding", "region"])
+@pytest.mark.parametrize(("method", "peer"), [("gradcam", TorchGradCAM), ("layercam", TorchLayerCAM)])
+def test_targets_are_those_of_torchcam(name: str, method: str, peer: type, x: Tensor) -> None:
+    asks: dict[str, Callable[[Tensor], Tensor]] = {
+        "labels": lambda output: output[2],
+        "contrast": lambda output: output[2] - output[3],
+        "embedding": lambda output: torch.cosine_similarity(output, REFERENCE, dim=0),
+        "region": lambda output: output[2][LEFT].mean(),
+    }
+    split = small(name)
+    for image in x:
+        with peer(split.model, target_layer="features", input_shape=(3, 32, 32)) as cam:
+            scores = split.model(image[None].clone())
+            (theirs,) = cam(scores=scores, targets=asks[name], normalized=False)
+        raw = make_raw(method, split, image[None], 0 if name == "embedding" else 2)
+        torch.testing.assert_close(raw, theirs.detach(), rtol=1e-4, atol=1e-6)
+
+
+def make_raw(method: str, split: TorchSplit, x: Tensor, index: int) -> Tensor:
+    """The map before it is normalised."""
+    explainer = contract_method(method)
+    with torch.inference_mode(mode=False):
+        return explainer(split, scoring.forward(split, x, torch.tensor([index]), (0,))).detach()
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

@@ -44,7 +44,7 @@ def identity(job: Job) -> dict[str, Any]:
     """
     cfg = _config(job)
     not_identity = (*SELECTION, *PLACE, "_target_")
-    given = {key: cfg["model"].get(key) for key in ("options", "output")}
+    given = {key: cfg["model"].get(key) for key in ("options", "output", "output_name", "strip")}
     chosen = {
         "model": {
             "name": job.split.name,
