@@ -117,10 +117,10 @@ def test_a_disk_that_is_full(reference: Path, tmp_path: Path, monkeypatch: pytes
     """From the third part on, the file that is written is /dev/full."""
     write = RunFolder.write_part
 
-    def written(folder: RunFolder, rows: Any, columns: Any, curves: Any, block: int) -> None:
+    def written(folder: RunFolder, rows: Any, columns: Any, curves: Any, block: int, cells: Any) -> None:
         if block == 2:
             (tmp_path / "run" / "rows" / f".part-00002-01.parquet.{os.getpid()}.tmp").symlink_to("/dev/full")
-        write(folder, rows, columns, curves, block)
+        write(folder, rows, columns, curves, block, cells)
 
     monkeypatch.setattr(RunFolder, "write_part", written)
     with pytest.raises(CamsbenchError, match=r"part-00002-01\.parquet: No space left on device; what was finished"):

@@ -127,7 +127,7 @@ def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:
     for metric in metrics:
         if not any(_has_place(record) for record in records):
             raise CamsbenchError(
-                f"metric={metric} needs boxes, and none of the {len(records)} images has one, or a mask: use data that "
-                "has them (data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of the XML "
+                f"metric={metric} needs boxes, and none of the {len(records)} images has one: use data that has "
+                "them, or masks (data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of the XML "
                 "files, or LOC_val_solution.csv), or leave the metric out"
             )

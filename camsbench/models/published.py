@@ -171,8 +171,8 @@ def _data_config(name: str) -> dict[str, Any]:
     channels, height, width = data["input_size"]
     if height != width or channels != 3:
         raise CamsbenchError(
-            f"model.name={name}: its input is {channels}x{height}x{width} in timm, and how timm prepares a picture for "
-            f"it is not supported; choose another network, or give {ALL_FIELDS}"
+            f"model.name={name}: its input is {channels}x{height}x{width} in timm, of which only square colour images "
+            f"are prepared as timm does; choose another network, or give {ALL_FIELDS}"
         )
     side = math.floor(height / data["crop_pct"])
     resize = {"center": side, "squash": [side, side]}.get(data["crop_mode"])
