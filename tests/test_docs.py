@@ -42,7 +42,7 @@ def place(tmp_path: Path, sample_paths: list[Path]) -> Path:
             "A network",
             ["mobilenet_v2 with random weights at features.18, 1 images", "| reciprocam | 1 |", "drop  complexity"],
         ),
-        ("A data source", ["2 images of table", "top-1 100.0 %"]),
+        ("A data source", ["2 images of my_table", "top-1 100.0 %"]),
     ],
 )
 def test_the_examples_of_extending_work_as_pasted(title: str, printed: list[str], place: Path) -> None:

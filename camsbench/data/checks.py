@@ -128,6 +128,6 @@ def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:
         if not any(_has_place(record) for record in records):
             raise CamsbenchError(
                 f"metric={metric} needs boxes, and none of the {len(records)} images has one: use data that has "
-                "them, or masks (data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of the XML "
+                "them, or masks (data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of XML "
                 "files, or LOC_val_solution.csv), or leave the metric out"
             )
