@@ -24,6 +24,7 @@ from camsbench.core.explained import Explained, Metric
 from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import PassOptions
 from camsbench.core.saliency import SaliencyRule, size_of
+from camsbench.core.targets import Contrast
 from camsbench.core.types import Explainer, Split
 from camsbench.data.classes import Classes
 from camsbench.data.given import GivenTarget, Images, check_images, check_masks, check_targets, outside_inference
@@ -235,6 +236,8 @@ def _explained(
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode
         images = outside_inference(x).detach().to(split.device, getattr(split, "dtype", torch.float32))
         forward = scoring.forward(split, images, check_targets(target, images, Classes.of(split)), seeds)
+        if isinstance(split.asked, Contrast) and (forward.target == split.asked.other).any():
+            raise CamsbenchError(f"target {split.asked.other} is what the others are compared with: give another class")
         pixels = None if masks is None else check_masks(masks, x).to(split.device)
         return explaining.explain(split, explainer, rule, replace(forward, boxes=known, masks=pixels))
 

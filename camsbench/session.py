@@ -23,6 +23,7 @@ from camsbench.run import identity
 from camsbench.run.runner import run
 from camsbench.run.work import check_shares, hash_plan
 from camsbench.store.folder import RunFolder
+from camsbench.tables.subgroups import check_cells
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def execute(cfg: DictConfig) -> Outcome:
     """
     cfg = add_controls(cfg) if cfg.controls else cfg
     job = build(cfg)
+    check_cells(cfg, job.records)
     allow_pauses(job.runtime.tune_process)
     if job.runtime.tune_process:
         tune_allocator()

@@ -18,6 +18,8 @@ from camsbench.config.suggest import compose_or_suggest
 from camsbench.core import scoring
 from camsbench.core.explained import explain
 from camsbench.core.noise import stream_seeds
+from camsbench.core.targets import confidence_or_score
+from camsbench.core.types import Split
 from camsbench.data.classes import Classes
 from camsbench.data.loader import Picture, read
 from camsbench.data.record import Record
@@ -30,10 +32,10 @@ BESIDE = ("metric=[complexity]", "runtime.bare=0", "data=samples")  # a run's, a
 
 @dataclass(frozen=True)
 class Shown:
-    """The picture that was written, and the network's first classes with their probabilities."""
+    """The picture that was written, and the network's first classes with what it says of them."""
 
     path: Path
-    top: list[tuple[int, str, float]]
+    top: list[tuple[int, str, str]]
     target: int
 
 
@@ -58,9 +60,17 @@ def show(photo: Path, overrides: Sequence[str] = (), target: str | None = None, 
     lines, logits, explained_class = _line(job, picture, chosen)
     path = output or Path(f"{photo.stem}.maps.png")
     save(figure_of(_titles(job), [lines]), path)
-    probability, index = logits.softmax(1)[0].topk(min(TOP, classes.count))
-    top = [(i, classes.name(i), p) for p, i in zip(probability.tolist(), index.tolist(), strict=True)]
-    return Shown(path, top, explained_class)
+    return Shown(path, _first(job.split, logits), explained_class)
+
+
+def _first(split: Split, logits: Tensor) -> list[tuple[int, str, str]]:
+    """The classes of which the network says most, with what it says of them."""
+    classes = Classes.of(split)
+    index = torch.arange(classes.count, device=logits.device)
+    value = confidence_or_score(split.asked, logits.expand(classes.count, *logits.shape[1:]), index)
+    best = value.topk(min(TOP, classes.count))
+    found = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    return [(i, classes.name(i), classes.number(v)) for v, i in found]
 
 
 def _built(photo: Path, overrides: Sequence[str]) -> Job:
@@ -77,7 +87,7 @@ def _line(job: Job, picture: Picture, target: Tensor | None) -> tuple[GalleryLin
     for split in job.splits:
         x = split.preprocess.normalise(picture.pixels[None].to(job.runtime.device))
         forward = scoring.forward(split, x, target, stream_seeds(job.seed, [job.records[0].image_id]))
-        name = f"{Classes.of(split).name(int(forward.target))} {100 * float(forward.probability):.2f} %"
+        name = Classes.of(split).caption(int(forward.target), float(forward.probability))
         for method in job.methods.values():
             saliency = explain(split, method, job.rule, forward).saliency[0, 0].clamp(0, 1)
             panels.append(Panel(saliency.cpu().numpy(), name))
@@ -107,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CamsbenchError, OSError) as error:
         print(f"camsbench.show: {error}", file=sys.stderr)
         return 1
-    for index, name, probability in shown.top:
-        print(f"{100 * probability:6.2f} %  {index:>4}  {name}" + ("  <- explained" if index == shown.target else ""))
+    for index, name, number in shown.top:
+        print(f"{number:>8}  {index:>4}  {name}" + ("  <- explained" if index == shown.target else ""))
     print(f"maps: {shown.path}")
     return 0
 

@@ -39,7 +39,7 @@ def test_twelve_bits_in_sixteen_are_not_taken_for_dark(tmp_path: Path) -> None:
     assert pixels(file, (0, 4095)) == [0, 1, 128, 255]
     assert pixels(file, (16, 2063)) == [0, 0, 254, 255]
     assert pixels(saved(tmp_path / "b.png", [0, 8191, 1, 2], np.uint16)) != [0, 31, 0, 0]
-    assert pixels(saved(tmp_path / "b.png", [0, 8192, 1, 2], np.uint16)) == [0, 32, 0, 0]
+    assert pixels(saved(tmp_path / "b.png", [0, 32768, 1, 2], np.uint16)) == [0, 128, 0, 0]
 
 
 def test_thirty_two_bits_need_a_scale(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from quick import QuickRun
 
 from camsbench import CamsbenchError
+from camsbench.data.table import table as table_source
 
 SIDE = 96
 MODEL = ["model=torchvision", "model.name=resnet18", "model.weights=random", "metric=[drop,pointing]"]
@@ -85,10 +86,10 @@ def test_an_image_of_several_labels_is_explained_once_for_each(quick_run: QuickR
     data = [*model(3), *of_several(tmp_path), "model.output=labels"]
     outcome = quick_run(tmp_path / "run", *data, "target=label", "summary.by=hospital")
     rows = outcome.rows.set_index("image_id")
-    assert dict(rows["label"]) == {"pair:cat": 1, "pair:dog": 2, "one": 0}
+    assert dict(rows["label"]) == {"pair:1": 1, "pair:2": 2, "one": 0}
     assert (rows["label"] == rows["target"]).all()
     assert rows["pointing"].notna().all()
-    assert dict(rows["data.hospital"]) == {"pair:cat": "north", "pair:dog": "north", "one": "south"}
+    assert dict(rows["data.hospital"]) == {"pair:1": "north", "pair:2": "north", "one": "south"}
     split = pd.read_csv(tmp_path / "run" / "subgroups.csv")
     assert dict(zip(split["hospital"], split["n"], strict=True)) == {"north": 2, "south": 1}
     assert "By hospital. ▼ worse" in outcome.report
@@ -106,7 +107,7 @@ def test_a_column_that_changed_is_another_run(quick_run: QuickRun, tmp_path: Pat
     quick_run(tmp_path / "run", *data, "data.limit=1")
     text = (tmp_path / "table.csv").read_text()
     (tmp_path / "table.csv").write_text(text.replace("north", "east"))
-    with pytest.raises(CamsbenchError, match=r"image pair:cat had columns of the hash .* the data changed"):
+    with pytest.raises(CamsbenchError, match=r"image pair:1 had columns of the hash .* the data changed"):
         quick_run(tmp_path / "run", *data)
     (tmp_path / "table.csv").write_text(text)
     picture(tmp_path / "pair.png", "bird", "bird")
@@ -131,3 +132,40 @@ def test_masks_in_place_of_boxes(quick_run: QuickRun, tmp_path: Path) -> None:
         pointing.append((rows["pointing"][0], rows["energy_pointing"][0]))
     assert pointing[0] == (1, pytest.approx(1))
     assert pointing[1][1] < 0.1
+
+
+def test_what_would_be_another_question_is_refused(quick_run: QuickRun, tmp_path: Path) -> None:
+    data = [*model(3), *of_several(tmp_path), "model.output=labels", "metric=[drop]"]
+    chosen = quick_run(tmp_path / "chosen", *data, "target=label", "data.classes=[cat]").rows
+    assert list(chosen["image_id"]) == ["pair"]  # the dog beside it was not chosen
+    compared = quick_run(tmp_path / "compared", *data, "target=label", "contrast=cat").rows
+    assert "pair:1" not in set(compared["image_id"])
+    assert "images of the class that the others are compared with (1)" in (tmp_path / "compared/summary.md").read_text()
+    with pytest.raises(CamsbenchError, match=r"contrast=1: that is the target itself: give another class"):
+        quick_run(tmp_path / "wrong", *data, "target=cat", "contrast=cat")
+    names = tmp_path / "names.txt"
+    names.write_text("0\n10\n2\n")
+    with pytest.raises(CamsbenchError, match=r"target=2: the network's classes are called by numbers"):
+        quick_run(tmp_path / "wrong", *data, "target=2", f"model.classes={names}")
+
+
+def test_a_label_that_is_missing_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    for number in range(3):
+        picture(tmp_path / f"{number}.png", "cat")
+    file.write_text("path,label\n0.png,0\n1.png,1\n2.png,nan\n")
+    found = table_source(str(file))
+    assert [record.label for record in found.records] == [0, 1, None]
+    assert found.class_names == ()
+    file.write_text("path,label\n0.png,0\n1.png,1\n2.png,other\n")
+    with pytest.raises(CamsbenchError, match=r"class indices \(0\) and names \(other\): write one kind"):
+        table_source(str(file))
+
+
+def test_other_images_in_the_same_folder_are_another_run(quick_run: QuickRun, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        picture(tmp_path / name / f"{name}.png", "cat")
+    options = [*model(3), "metric=[drop]", "data=folder", "target=predicted"]
+    quick_run(tmp_path / "run", *options, f"data.root={tmp_path / 'first'}")
+    with pytest.raises(CamsbenchError, match="holds a run of other images: none of those that it looked at"):
+        quick_run(tmp_path / "run", *options, f"data.root={tmp_path / 'second'}")

@@ -79,4 +79,21 @@ def test_the_types_of_further_columns() -> None:
         {"a": None, "b": None, "c": 0.5, "d": False, "e": None},
     ]
     found = {name: str(kind) for name, kind in cell_types(cells).items()}
-    assert found == {"a": "int64", "b": "string", "c": "double", "d": "bool", "e": "string"}
+    assert found == {"a": "int64", "b": "string", "c": "double", "d": "bool", "e": "null"}
+
+
+def test_classes_of_one_name_are_two_groups_and_none_may_be_a_value() -> None:
+    given = of_hospitals(label=[3] * 10 + [5] * 10 + [7] * 10)
+    found = subgroups(given, "label", name=lambda index: "crane" if index < 6 else "zebra")
+    assert list(found.summary["label"].unique()) == ["crane (3)", "crane (5)", "zebra"]
+    ward = subgroups(of_hospitals(**{"data.ward": ["none"] * 10 + [None] * 20}), "ward")
+    assert list(ward.summary["ward"].unique()) == ["none", "(none)"]
+    dates = subgroups(of_hospitals(**{"data.date": np.arange(20240101, 20240131)}), "date")
+    assert len(dates.summary["date"].unique()) == 4
+
+
+def test_an_image_of_several_labels_counts_once_in_a_test() -> None:
+    """Each image twice, once a label: the p-values are those of the images."""
+    once = of_hospitals()
+    twice = pd.concat([once.assign(image_id=once["image_id"] + f":{label}") for label in (0, 1)])
+    assert list(subgroups(twice, "hospital").p["drop"]) == pytest.approx(list(subgroups(once, "hospital").p["drop"]))

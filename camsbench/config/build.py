@@ -89,6 +89,7 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
         splits = [replace(splits[0], layer="+".join(split.layer for split in splits))]
     cfg = _with_class_index(cfg, Classes.of(splits[0]))
     job = Job(cfg, splits, records, source, methods, metrics, limits, rule, runtime)
+    _refuse_itself(job)
     if isinstance(job.target, int) and not 0 <= job.target < job.split.num_classes:
         raise CamsbenchError(f"target={job.target}: {job.split.name} has classes 0 to {job.split.num_classes - 1}")
     if found is not None:
@@ -97,9 +98,17 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     return replace(job, records=labelled, unlabelled=unlabelled)
 
 
+def _refuse_itself(job: Job) -> None:
+    """Refuse a class in contrast to itself, which is 0 whatever the image."""
+    asked = job.split.asked
+    if isinstance(asked, Contrast) and job.target == asked.other:
+        raise CamsbenchError(f"contrast={asked.other}: that is the target itself: give another class")
+
+
 def _contrast(cfg: DictConfig, classes: Classes) -> Contrast:
     """What is asked in contrast to the class ``contrast``."""
     if type(cfg.contrast) is int:
+        classes.refuse_ambiguous(f"contrast={cfg.contrast}")
         return Contrast(cfg.contrast)
     try:
         return Contrast(classes.index(str(cfg.contrast)))
@@ -110,6 +119,8 @@ def _contrast(cfg: DictConfig, classes: Classes) -> Contrast:
 def _with_class_index(cfg: DictConfig, classes: Classes) -> DictConfig:
     """``target`` as an index where a class is named."""
     target = cfg.target
+    if type(target) is int:
+        classes.refuse_ambiguous(f"target={target}")
     if target in TARGETS or type(target) is int:
         return cfg
     try:

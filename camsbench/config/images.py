@@ -13,15 +13,16 @@ from omegaconf import DictConfig
 from camsbench.config.plain import plain
 from camsbench.config.trust import check_targets
 from camsbench.core.explained import Metric
+from camsbench.core.targets import Contrast, Target
 from camsbench.core.types import Split
 from camsbench.data import boxes
 from camsbench.data.asked import of_class, once_a_label, without_places
 from camsbench.data.checks import check_boxes, check_imagenet, check_labels
 from camsbench.data.classes import IMAGENET, Classes
-from camsbench.data.found import FoundImages, LeftOut, refuse_doubles
+from camsbench.data.found import FoundImages, LeftOut, left_out, refuse_doubles
 from camsbench.data.matching import match, relabel
 from camsbench.data.record import Record
-from camsbench.data.selection import select
+from camsbench.data.selection import only_classes, select
 from camsbench.errors import CamsbenchError
 from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.split import TorchSplit
@@ -56,7 +57,8 @@ def select_images(node: DictConfig, source: Sequence[Record]) -> list[Record]:
     """The images that ``data`` chooses of its own."""
     options = plain(node)
     chosen = {key: options.get(key) for key in SELECTION}
-    return _scaled(select(source, class_names=_names(source), **chosen), options.get("scale"))
+    found = select(source, class_names=_names(source), **chosen)
+    return _scaled(only_classes(found, chosen["classes"], _names(source)), options.get("scale"))
 
 
 def choose_images(node: DictConfig) -> list[Record]:
@@ -109,11 +111,13 @@ def label_images(
     if names := _names(source):
         index_of = classes.index if classes.are_imagenet else None
         records = relabel(records, match(names, classes.names, classes.count, index_of, split.name))
+    elif any(record.labels for record in records):
+        classes.refuse_ambiguous("the data's labels are indices")
     check_labels(records, classes.count, split.name)
     if classes.count == 1 and target != "label":  # whatever is there belongs to the one output
         return records, ()
     if target == "label":
-        return _labelled(records, classes)
+        return _labelled(records, classes, split.asked)
     if isinstance(target, int):
         return of_class(records, target), ()
     if uses_boxes and any(place.boxes or place.mask for record in records for place in record.several.values()):
@@ -131,11 +135,15 @@ def refuse_other_classes(source: Sequence[Record], node: DictConfig, split: Spli
         check_imagenet(plain(node).get("_target_"), split.num_classes, split.name)
 
 
-def _labelled(records: list[Record], classes: Classes) -> tuple[list[Record], tuple[LeftOut, ...]]:
-    found, unlabelled = once_a_label(records, classes.names)
+def _labelled(records: list[Record], classes: Classes, asked: Target) -> tuple[list[Record], tuple[LeftOut, ...]]:
+    found, ignored = once_a_label(records)
+    if isinstance(asked, Contrast):
+        same = [record.image_id for record in found if record.label == asked.other]
+        ignored += left_out("images of the class that the others are compared with", same)
+        found = [record for record in found if record.label != asked.other]
     if not found:
         raise CamsbenchError(f"target=label: none of the {len(records)} images has a label: use target=predicted")
-    return found, unlabelled
+    return found, ignored
 
 
 def _names(source: Sequence[Record]) -> tuple[str, ...]:

@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from camsbench.data.found import LeftOut, left_out, refuse_doubles
-from camsbench.data.record import Place, Record
+from camsbench.data.record import LABEL, Place, Record
 
 
-def once_a_label(records: Sequence[Record], names: Sequence[str]) -> tuple[list[Record], tuple[LeftOut, ...]]:
+def once_a_label(records: Sequence[Record]) -> tuple[list[Record], tuple[LeftOut, ...]]:
     """For the score of an image's label: an image of several labels once for each, with that label's boxes and mask.
 
-    Its ids are ``IMAGE_ID:NAME``, with the number of a label that has no name. Images without a label are left out.
-
-    Args:
-        records: the images.
-        names: of the classes that labels count; empty: they have none.
+    Its ids are ``IMAGE_ID:LABEL``, the class index. Images without a label are left out.
 
     Raises:
         CamsbenchError: two have the same id.
@@ -27,11 +23,10 @@ def once_a_label(records: Sequence[Record], names: Sequence[str]) -> tuple[list[
             found.append(record)
             continue
         for label, place in record.several.items():
-            said = names[label] if label < len(names) else str(label)
             found.append(
                 replace(
-                    record, image_id=f"{record.image_id}:{said}", label=label, boxes=place.boxes, mask=place.mask,
-                    several={},
+                    record, image_id=f"{record.image_id}{LABEL}{label}", label=label,
+                    boxes=place.boxes, mask=place.mask, several={},
                 )
             )  # fmt: skip
     refuse_doubles(found)

@@ -12,6 +12,7 @@ from functools import cache
 from PIL import Image
 from timm.data import ImageNetInfo
 
+from camsbench.core.targets import CONFIDENCE
 from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
 
@@ -32,10 +33,11 @@ class Classes:
 
     count: int = IMAGENET
     names: tuple[str, ...] = ()
+    in_percent: bool = True  # whether what the network says of a class is a confidence in [0,1]
 
     @classmethod
     def of(cls, split: Split) -> Classes:
-        return cls(split.num_classes, split.class_names)
+        return cls(split.num_classes, split.class_names, CONFIDENCE in split.asked.provides)
 
     @property
     def are_imagenet(self) -> bool:
@@ -48,6 +50,14 @@ class Classes:
         if self.are_imagenet:
             return _info().index_to_description(index).split(",")[0]
         return self.names[index] if self.names else f"class {index}"
+
+    def caption(self, index: int, value: float) -> str:
+        """A class with what the network says of it."""
+        return f"{self.name(index)} {self.number(value)}"
+
+    def number(self, value: float) -> str:
+        """What the network says of a class: a confidence in percent, a value as it is."""
+        return f"{100 * value:.2f} %" if self.in_percent else f"{value:.4g}"
 
     def index(self, said: str) -> int:
         """The index of a class that is named by its name, its index or, of ImageNet's, its wnid.
@@ -77,6 +87,20 @@ class Classes:
         raise CamsbenchError(
             f"class '{said}': no class {of} this name" + (f"; near are {', '.join(near)}" if near else "")
         )
+
+    def refuse_ambiguous(self, what: str) -> None:
+        """Refuse an index where the classes' names are numbers that stand elsewhere: it may be meant as the name.
+
+        Raises:
+            CamsbenchError: they are; ``what`` says where the index stands.
+        """
+        for index, name in enumerate(self.names):
+            if is_number(name) and int(name) != index:
+                raise CamsbenchError(
+                    f"{what}: the network's classes are called by numbers, and class {index} is called '{name}': "
+                    "nothing says whether an index or a name is meant; give model.classes=FILE with other names, "
+                    f"such as 'digit {name}'"
+                )
 
     def _known(self) -> Mapping[str, list[int]]:
         """The indices of each name, in lower case."""

@@ -63,7 +63,7 @@ def coco(file: str, root: str, name: str = "coco") -> FoundImages:
             for label in masks
         }
         partly += [one for label in masks if any(masks[label]) and places[label].mask is None]
-        records.append(Record(one, found, None).placed(places))
+        records.append(Record(one, found, None, sides=sides[path["id"]]).placed(places))
     refuse_doubles(records)
     ignored = left_out("annotations of crowds", crowds) + left_out("annotations of boxes without area", empty)
     ignored += left_out("masks of labels of which not every object has one", partly)

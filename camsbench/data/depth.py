@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 FULL = 65535  # of 16 bits
-DARK = FULL // 8  # up to here the picture may be of fewer bits: 12 or 13 of them are usual of cameras and scanners
+DARK = FULL // 2  # up to here the picture may be of fewer bits: cameras and scanners have 10 to 15
 
 
 def to_bytes(image: Image.Image, scale: tuple[float, float] | None) -> Image.Image:
@@ -39,6 +39,8 @@ def to_bytes(image: Image.Image, scale: tuple[float, float] | None) -> Image.Ima
                 f"and what is white with data.scale=[0,4095] (12 bits), or data.scale=[0,{FULL}] where it is that dark"
             )
         return Image.fromarray((values >> 8).astype(np.uint8))
+    if not np.isfinite(values).all():
+        raise ValueError("some of its pixels are no numbers")
     low, high = scale
     if image.mode == "F":
         return Image.fromarray((((values - low) / (high - low)).clip(0, 1) * 255 + 0.5).astype(np.uint8))

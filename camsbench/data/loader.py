@@ -56,6 +56,9 @@ def read(record: Record, preprocess: Preprocess) -> Picture:
         with record.source.open("rb") as file, Image.open(file) as image:
             pixels = preprocess.pixels(to_bytes(image, record.scale))
             width, height = image.size
+            if record.sides is not None and record.sides != (width, height):
+                said = "x".join(map(str, record.sides))
+                raise ValueError(f"it is of {width}x{height} pixels, and its boxes are of a picture of {said}")
     except Exception as error:  # a decoder meets any kind of file
         return Picture(None, [], _unread(record.source, "", error))
     try:

@@ -107,7 +107,7 @@ def _in_order(found: Sequence[str], num_classes: int, model: str) -> list[int]:
             f"the data have {len(found)} classes and {model} {num_classes}, whose names are unknown, so that a class "
             f"which is missing would shift those after it: {SAY}"
         )
-    if all(is_number(one) for one in found) and [int(one) for one in found] != list(range(num_classes)):
+    if any(is_number(one) and int(one) != place for place, one in enumerate(found)):
         raise CamsbenchError(
             f"the classes of the data are numbers in the order {', '.join(found[:4])}, ..., so that '{found[-1]}' "
             f"would be class {len(found) - 1} of {model}: {SAY}"

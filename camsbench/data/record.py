@@ -57,6 +57,7 @@ class Record:
         mask: the pixels of its object, for whoever has them instead of boxes.
         several: the labels of an image that has more than one, or boxes of more than one, with their places.
         cells: further columns of a table, which the rows take along.
+        sides: the width and height in which its boxes are counted, where somebody wrote them down.
         scale: what is black and what is white, in a picture of more than 8 bits a pixel.
     """
 
@@ -69,6 +70,7 @@ class Record:
     several: Mapping[int, Place] = field(default_factory=dict)
     cells: Mapping[str, Cell] = field(default_factory=dict)
     scale: tuple[float, float] | None = None
+    sides: tuple[int, int] | None = None
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -80,4 +82,4 @@ class Record:
         if len(places) != 1:
             return replace(self, several=dict(places))
         ((label, place),) = places.items()
-        return replace(self, label=label, boxes=place.boxes, mask=place.mask)
+        return replace(self, label=label, boxes=place.boxes, mask=place.mask, several={})

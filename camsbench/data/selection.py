@@ -54,6 +54,21 @@ def select(
     return chosen
 
 
+def only_classes(
+    records: list[Record], classes: Sequence[int | str] | None, class_names: Sequence[str] = ()
+) -> list[Record]:
+    """The images with those of their several labels alone that ``classes`` chooses; arguments as of ``select``."""
+    if classes is None:
+        return records
+    wanted = {class_names.index(str(one)) if class_names else int(one) for one in classes}
+    return [
+        record.placed({label: place for label, place in record.several.items() if label in wanted})
+        if record.several
+        else record
+        for record in records
+    ]
+
+
 def _of_classes(records: list[Record], wanted: Sequence[int] | None, per_class: int | None) -> list[Record]:
     """An image of several labels is of each of them: it stays where it is among the first of any."""
     if per_class is not None and (type(per_class) is not int or per_class < 1):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from camsbench.data.found import LeftOut, left_out
 from camsbench.data.table_columns import Columns
-from camsbench.data.tabular import Table
+from camsbench.data.tabular import MISSING, Table
 from camsbench.errors import CamsbenchError
 
 BETWEEN = re.compile(r"[;|]")
@@ -36,10 +36,12 @@ def row_labels(table: Table, columns: Columns, kept: Sequence[int]) -> RowLabels
     if columns.classes:
         return _of_class_columns(table, columns, kept)
     if columns.label is not None:
-        name, fields = columns.label, [[field] if field else [] for field in table.text[columns.label]]
+        name, fields = columns.label, [[] if field in MISSING else [field] for field in table.text[columns.label]]
     elif columns.labels is not None:
         name = columns.labels
-        fields = [[one.strip() for one in BETWEEN.split(field) if one.strip()] for field in table.text[name]]
+        fields = [
+            [one for one in map(str.strip, BETWEEN.split(field)) if one not in MISSING] for field in table.text[name]
+        ]
     else:
         return RowLabels([()] * table.rows, (), "none: the table has no labels")
     said = f"the column '{name}' of {table.where.removeprefix('data.file=')}"
@@ -52,6 +54,12 @@ def row_labels(table: Table, columns: Columns, kept: Sequence[int]) -> RowLabels
             f"{table.where}: the column '{name}' has {numbers[0]}, which is neither a class index (0, 1, 2, ...) nor a "
             "name: write one, leave it blank where an image has no label, or say with data.columns.label=null "
             f"data.columns.value={name} that it is a number"
+        )
+    if indices := sorted(one for one in every if INDEX.fullmatch(one)):
+        word = next(one for one in sorted(every) if not INDEX.fullmatch(one))
+        raise CamsbenchError(
+            f"{table.where}: the column '{name}' has class indices ({indices[0]}) and names ({word}): write one kind, "
+            "and leave it blank where an image has no label"
         )
     names = sorted(every)
     index = {one: place for place, one in enumerate(names)}

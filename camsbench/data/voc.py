@@ -88,7 +88,8 @@ def voc(root: str, split: str = "val", difficult: bool = True, name: str = "voc"
             of_all = masked is not None and label not in dropped
             mask = PictureMask(masked, frozenset({index + 1})) if masked is not None and of_all else None
             places[index] = Place(tuple(boxes), mask)
-        records.append(Record(one, pictures[one], None).placed(dict(sorted(places.items()))))
+        record = Record(one, pictures[one], None, sides=said[one].sides)
+        records.append(record.placed(dict(sorted(places.items()))))
     refuse_doubles(records)
     ignored = left_out("difficult objects", hard)
     ignored += left_out("masks that hold difficult objects", unmasked) + _unused(

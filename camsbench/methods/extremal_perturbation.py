@@ -117,7 +117,6 @@ class ExtremalPerturbation:
     weight: float = 300.0
     growth: float = 1.0035
     reward: str = "simple"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
     about: ClassVar[About] = About("Extremal perturbation", "Fong et al.", 2019, "learned mask")
 
     def __post_init__(self) -> None:
@@ -134,6 +133,10 @@ class ExtremalPerturbation:
                 "the first three must be above 0, momentum from 0 up to below 1"
             )
         check_choices(self, reward=REWARDS)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"gradient", "classes"} if self.reward == "contrastive" else {"gradient"})
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         x, target = forward.x, forward.target

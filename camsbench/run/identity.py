@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
+from torch.fx import GraphModule
 
 import camsbench
 from camsbench.config.images import PLACE, SELECTION
 from camsbench.config.job import Job
 from camsbench.config.paths import PACKAGE
+from camsbench.models.split import TorchSplit
 from camsbench.run.code import own_code, plugin_code
 from camsbench.store.environment import follow_moves
 
@@ -51,8 +53,10 @@ def identity(job: Job) -> dict[str, Any]:
             "layer": [split.layer for split in job.splits],
             "weight_hash": job.split.weight_hash,
             **{key: value for key, value in given.items() if value and value != "softmax"},
+            **_program(job),
         },
         "preprocess": vars(job.split.preprocess),
+        **({"data.labels": labels} if (labels := _label_names(job)) else {}),
         "data": {key: value for key, value in cfg["data"].items() if key not in not_identity and (key, value) != UNSET},
         "method": cfg["method"],
         "metric": cfg["metric"],
@@ -68,6 +72,20 @@ def identity(job: Job) -> dict[str, Any]:
     }
     flat: dict[str, Any] = json.loads(json.dumps(_flatten(chosen)))
     return flat
+
+
+def _label_names(job: Job) -> str | None:
+    """What stands for the names that the data's labels and the network's classes have, where the data's are names."""
+    names = getattr(job.source, "class_names", ())
+    return hashlib.sha256(repr((names, job.split.class_names)).encode()).hexdigest()[:16] if names else None
+
+
+def _program(job: Job) -> dict[str, str]:
+    """What stands for the operations of a network that is a file of them, beside its weights."""
+    model = job.split.model if isinstance(job.split, TorchSplit) else None
+    if not isinstance(model, GraphModule):
+        return {}
+    return {"program": hashlib.sha256(str(model.code).encode()).hexdigest()[:16]}
 
 
 def short_hash(identity: dict[str, Any]) -> str:

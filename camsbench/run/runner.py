@@ -24,7 +24,7 @@ def run(job: Job, folder: RunFolder) -> Account:
     executor = choose_executor(job, maps)
     spent: list[Spent] = []
     boxes = dropped = 0
-    names, cells = [column.name for column in job.columns], cell_types(record.cells for record in job.records)
+    names, cells = [column.name for column in job.columns], cell_types(record.cells for record in job.source)
     with (
         Progress(folder.path, runtime.shard, blocks, job.split.name, runtime.heartbeat) as progress,
         closing(executor.run(blocks, progress)) as results,

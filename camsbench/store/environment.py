@@ -75,6 +75,11 @@ class Environment:
             return []
         return changed(before, source, known)
 
+    def shares_no_image(self, source: Sequence[Record]) -> bool:
+        """Whether all images that the run looked at are gone, and others are there."""
+        before = (self._read().get("images") or {}) if self.exists else {}
+        return bool(before) and bool(source) and before.keys().isdisjoint(record.image_id for record in source)
+
     def begin(self, identity: Mapping[str, Any], session: Mapping[str, Any], images: Mapping[str, str]) -> None:
         """Add this session, and the hashes of some of its images."""
         old = self._read() if self.exists else {"sessions": [], "images": {}}

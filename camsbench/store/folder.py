@@ -207,6 +207,11 @@ class RunFolder:
 
     def _refuse_other_images(self, source: Sequence[Record], known: Mapping[str, str]) -> None:
         """Refuse other images of the same names; one without a row that is no error may have been mended."""
+        if self._environment.shares_no_image(source):
+            raise CamsbenchError(
+                f"{self.path} holds a run of other images: none of those that it looked at is among the "
+                f"{len(source):,} of these data: choose another folder with output="
+            )
         others = self._environment.changed_images(source, known)
         others = sorted(set(others) & self._measured()) if others else []
         if others:

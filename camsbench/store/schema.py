@@ -73,7 +73,7 @@ def _type_of(kinds: set[type]) -> pa.DataType:
     for type_, allowed in ((pa.bool_(), {bool}), (pa.int64(), {int}), (pa.float64(), {int, float})):
         if kinds and kinds <= allowed:
             return type_
-    return pa.string()
+    return pa.string() if kinds else pa.null()
 
 
 class Task(NamedTuple):

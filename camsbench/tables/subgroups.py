@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 from scipy import stats
 
 from camsbench.core.columns import Column
 from camsbench.data.classes import Classes
+from camsbench.data.record import LABEL, Record
 from camsbench.errors import CamsbenchError
 from camsbench.store.schema import CELL, group_column
 from camsbench.tables.columns import metric_columns
@@ -81,11 +84,7 @@ def subgroups(
     column = group_column(by, [name.removeprefix(CELL) for name in map(str, rows) if name.startswith(CELL)])
     group = _groups(rows[column], None if column.startswith(CELL) else name)
     values = list(group.cat.categories)
-    if len(values) > MOST:
-        raise CamsbenchError(
-            f"summary.by={by}: it has {len(values)} values, more than the {MOST} groups that a table can show: give a "
-            "column of fewer"
-        )
+    check_groups(by, len(values))
     parts = [summarise(rows[group == value], declared) for value in values]
     for value, part in zip(values, parts, strict=True):
         part.insert(0, by, value)
@@ -94,8 +93,33 @@ def subgroups(
     against = pd.DataFrame(index=summary.index)
     for metric in metric_columns(rows.columns, declared):
         if metric.better:
-            p[metric.name], against[metric.name] = _compare(summary, rows, group, metric)
+            p[metric.name], against[metric.name] = _compare(summary, rows, group, metric, column)
     return Subgroups(by, summary, p, against)
+
+
+def check_groups(by: str, groups: int) -> None:
+    """Refuse more groups than a table can show.
+
+    Raises:
+        CamsbenchError: there are more than 100.
+    """
+    if groups > MOST:
+        raise CamsbenchError(
+            f"summary.by={by}: it has {groups} values, more than the {MOST} groups that a table can show: give a "
+            "column of fewer"
+        )
+
+
+def check_cells(cfg: DictConfig, records: Sequence[Record]) -> None:
+    """Refuse, before any work, a ``summary.by`` whose column has more values than a table can show.
+
+    Raises:
+        CamsbenchError: it has.
+    """
+    by = cfg.get("summary", {}).get("by")
+    if by is not None and any(by in record.cells for record in records):
+        values = pd.Series([record.cells.get(by) for record in records])
+        check_groups(str(by), _groups(values, None).cat.categories.size)
 
 
 def split_summary(
@@ -109,20 +133,27 @@ def split_summary(
 
 
 def _groups(values: pd.Series, name: Callable[[int], str] | None) -> pd.Series:
-    """The group of each row, a category of text."""
+    """The group of each row, a category of text: one a value, whatever two are called."""
     known = values[values.notna()]
     numbers = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     if name is None and numbers and known.nunique() > VALUES:
-        quarters = pd.qcut(values, 4, duplicates="drop").cat
-        said = quarters.rename_categories([f"{each.left:.4g} to {each.right:.4g}" for each in quarters.categories])
+        cut = pd.qcut(values, 4, duplicates="drop")
+        order = list(cut.cat.categories)
+        titles = _apart([f"{each.left:.4g} to {each.right:.4g}" for each in order], [str(each) for each in order])
     else:
-        names = {value: name(int(value)) if name is not None else _text(value) for value in sorted(known.unique())}
-        said = pd.Series(
-            pd.Categorical(values.map(names), categories=list(dict.fromkeys(names.values()))), values.index
-        )
-    if len(known) == len(values):
-        return said
-    return said.cat.add_categories(NONE).fillna(NONE)
+        cut, order = values, sorted(known.unique())
+        titles = _apart([name(int(each)) if name is not None else _text(each) for each in order], [*map(_text, order)])
+    if len(known) < len(values):
+        order, titles = [*order, None], [*titles, NONE if NONE not in titles else f"({NONE})"]
+    named = dict(zip(order, titles, strict=True))
+    said = [named[None if pd.isna(value) else value] for value in cut]
+    return pd.Series(pd.Categorical(said, categories=titles), values.index)
+
+
+def _apart(titles: list[str], more: list[str]) -> list[str]:
+    """Titles, with what tells them apart behind those that stand there twice."""
+    count = Counter(titles)
+    return [f"{one} ({own})" if count[one] > 1 else one for one, own in zip(titles, more, strict=True)]
 
 
 def _text(value: object) -> str:
@@ -130,8 +161,19 @@ def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def _of_images(rows: pd.DataFrame, metric: str, column: str) -> np.ndarray:
+    """The values of a metric, one an image: of one that is explained once a label their mean.
+
+    Split by the label itself each of them is one.
+    """
+    if not column.startswith(CELL):
+        return rows[metric].to_numpy(float)
+    image = rows["image_id"].str.rpartition(LABEL)[0].where(rows["image_id"].str.contains(LABEL), rows["image_id"])
+    return rows.groupby(image)[metric].mean().to_numpy(float)
+
+
 def _compare(
-    summary: pd.DataFrame, rows: pd.DataFrame, group: pd.Series, metric: Column
+    summary: pd.DataFrame, rows: pd.DataFrame, group: pd.Series, metric: Column, column: str
 ) -> tuple[pd.Series, pd.Series]:
     """For each line its p-value, corrected, and where that is small on which side it lies."""
     by, keys = summary.columns[0], [key for key in KEYS if key in summary]
@@ -139,8 +181,8 @@ def _compare(
     p, side = {}, {}
     for place, line in enumerate(summary.to_dict("records")):
         of_line = good & (rows[keys] == [line[key] for key in keys]).all(axis=1)
-        inside = rows.loc[of_line & (group == line[by]), metric.name].to_numpy(float)
-        others = rows.loc[of_line & (group != line[by]), metric.name].to_numpy(float)
+        inside = _of_images(rows[of_line & (group == line[by])], metric.name, column)
+        others = _of_images(rows[of_line & (group != line[by])], metric.name, column)
         if min(len(inside), len(others)) >= FEWEST:
             p[place] = float(stats.mannwhitneyu(inside, others).pvalue)
             more = stats.rankdata([*inside, *others])[: len(inside)].mean() > (len(inside) + len(others) + 1) / 2

@@ -27,7 +27,7 @@ BOX = ("xmin", "ymin", "xmax", "ymax")
 ASKED = {"labels": 10, "either": 1, "sum": 1}  # the questions, and the outputs of their networks
 
 
-CLASSES = {"labels": [str(digit) for digit in range(10)], "either": [str(digit) for digit in EITHER]}
+CLASSES = {"labels": [str(digit) for digit in range(10)], "either": [f"a {digit}" for digit in EITHER]}
 
 
 class Heads(nn.Module):

@@ -112,8 +112,9 @@ class _Original:
         digest = hashlib.sha256(path.read_bytes())
         source = path
         if is_scripted(path):
+            made_for = f"{'x'.join(map(str, preprocess.shape))}-torch{torch.__version__}"
             source = written(
-                cache / f"{readable(path.stem)}-{digest.hexdigest()[:12]}-{preprocess.channels}" / "scripted.onnx",
+                cache / f"{readable(path.stem)}-{digest.hexdigest()[:12]}-{made_for}" / "scripted.onnx",
                 partial(as_onnx, path, preprocess, what),
             )
         try:

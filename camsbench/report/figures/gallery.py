@@ -70,7 +70,7 @@ def panel(saliency: np.ndarray | None, row: Mapping[Hashable, Any] | None, class
     """A saliency with the class and the probability of its row; empty where one of them is missing."""
     if row is None or pd.notna(row["error"]):
         return Panel(None)
-    return Panel(saliency, f"{classes.name(int(row['target']))} {100 * row['probability']:.2f} %")
+    return Panel(saliency, classes.caption(int(row["target"]), row["probability"]))
 
 
 def figure_of(titles: Sequence[str], lines: Sequence[GalleryLine], size: Size = SCREEN) -> Figure:

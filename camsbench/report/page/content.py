@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,9 @@ def content(
         classes: what the runs' networks call them (see ``class_names``).
     """
     packer = Packer()
-    kept = [*columns, PROBABILITY]
+    said = [table.values(i, PROBABILITY) for i, line in enumerate(table.lines) if PROBABILITY.name in line.rows]
+    shares = all(np.nanmin(values, initial=0) >= 0 and np.nanmax(values, initial=1) <= 1 for values in said)
+    kept = [*columns, replace(PROBABILITY, percent=shares)]  # of a value that is regressed it is that
     lines = []
     targets = [table.targets(i) for i in range(len(table.lines))]
     for i, line in enumerate(table.lines):
