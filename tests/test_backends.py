@@ -139,6 +139,7 @@ def test_openvino_computes_in_float32(twins: dict[str, ExportedSplit]) -> None:
         assert compiled.get_property("INFERENCE_NUM_THREADS") == torch.get_num_threads()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", FORWARD_ONLY)
 def test_every_method_without_gradients_gives_the_same_map(
     method: str, twins: dict[str, ExportedSplit], inside: TorchSplit, pictures: Tensor
@@ -171,6 +172,7 @@ def test_every_backend_gives_the_same_rows(tmp_path: Path, cache: Path) -> None:
         pd.testing.assert_frame_equal(rows[name], rows["torch"], rtol=0, atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["insertion", "deletion", "drop", "increase", "coherency", "complexity", "adcc"])
 def test_every_metric_scores_the_same_map_alike(
     metric: str, twin: ExportedSplit, inside: TorchSplit, pictures: Tensor

@@ -200,6 +200,7 @@ def test_full_gradient(biased: TorchSplit) -> None:
 # identities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PIXEL_METHODS, ids=str)
 def test_a_batch_is_exact_in_double_precision(method: Any, exact: TorchSplit, small: Tensor) -> None:
     together = method(exact, forward_of(exact, small, TARGET))

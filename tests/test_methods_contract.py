@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from contract import CONTROLS, METHODS, NO_PASS, POOLED_HEAD, RANDOM_COVERAGE, TOLERANCE, contract_method
+from contract import CONTROLS, METHODS, NO_PASS, POOLED_HEAD, RANDOM_COVERAGE, SLOW, TOLERANCE, contract_method
 from torch import Tensor
 
 import camsbench
@@ -34,7 +34,7 @@ def pooled(lite0: TorchSplit) -> TorchSplit:
     return cut(lite0.model, "bn2", preprocess, name="lite0", micro_batch=MicroBatch(16))
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=[pytest.param(m, marks=[pytest.mark.slow] * (m in SLOW)) for m in METHODS])
 def method(request: pytest.FixtureRequest) -> str:
     """Of the module: so that the tests of a method stand together, and one worker makes its reference."""
     return request.param
@@ -75,7 +75,7 @@ def test_shape_range_and_finiteness(method: str, reference: dict[str, Tensor]) -
     torch.testing.assert_close(saliency.amax((1, 2, 3)), torch.ones(2))
 
 
-@pytest.mark.parametrize("size", [1, 7, 64])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 7, 64])
 def test_same_map_for_any_micro_batch(
     method: str, size: int, network: TorchSplit, pictures: Tensor, reference: dict[str, Tensor]
 ) -> None:

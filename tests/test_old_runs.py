@@ -76,6 +76,7 @@ def test_names_of_that_version_may_still_be_typed(old: Path) -> None:
     assert len(list(old.glob("rows/*.parquet"))) == 1  # nothing was left to do
 
 
+@pytest.mark.slow
 def test_plug_ins_of_that_version_import_what_its_documentation_named() -> None:
     said = "from camsbench.scoring import score_inputs, head_gradient; from camsbench.preprocess import Preprocess; "
     said += "from camsbench.data import Record, samples; import camsbench.noise, camsbench.core.noise as now; "

@@ -22,6 +22,8 @@ from camsbench.models.split import TorchSplit, cut
 from camsbench.run.planning.count import plan
 from camsbench.run.planning.networks import Networks
 
+pytestmark = pytest.mark.slow  # every test exports a network
+
 SIDE = 64
 OWN: dict[str, Any] = {"resize": SIDE, "crop": SIDE, "interpolation": "bilinear", "mean": [0.5] * 3, "std": [0.5] * 3}
 BATCH = ({0: Dim("batch")},)

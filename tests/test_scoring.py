@@ -154,6 +154,6 @@ def test_head_gradient_equals_autograd_of_the_whole_head(vgg16: TorchSplit, imag
     vgg16.head(leaf).gather(1, base.target[:, None]).sum().backward()
     assert leaf.grad is not None
     got = head_gradient(sized(vgg16, 2), base.A, base.target)
-    torch.testing.assert_close(got, leaf.grad, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(got, leaf.grad, rtol=1e-4, atol=1e-5 * float(leaf.grad.abs().max()))
     assert not got.requires_grad
     assert base.A.grad is None

@@ -113,7 +113,7 @@ def test_ablationcam_behind_an_average_pool_needs_no_pass(
     split = request.getfixturevalue(network)
     base = other_class(split, images[:2])
     off, head, tail, every = both_ways(AblationCAM(), split, base)
-    assert off < 1e-4  # the plain loop's weights are differences of nearly equal logits
+    assert off < 1e-3  # the plain loop's weights are differences of nearly equal logits
     assert (head, tail, every) == (0, 0, 2 * base.A.shape[1])
 
 

@@ -260,7 +260,7 @@ def test_a_run_in_contrast_to_a_class(quick_run: QuickRun, tmp_path: Path, lite0
     logits = lite0.logits(images[:2])
     labels = torch.tensor(rows["label"][:2].to_numpy())
     margin = logits.gather(1, labels[:, None]).squeeze(1) - logits[:, 340]
-    assert rows["probability"][:2].tolist() == pytest.approx(margin.sigmoid().tolist(), abs=1e-5)
+    assert rows["probability"][:2].tolist() == pytest.approx(margin.sigmoid().tolist(), abs=1e-4)
     with pytest.raises(CamsbenchError, match=r"contrast was 340 and is None|contrast was zebra and is None"):
         quick_run(tmp_path / "run", *chosen)
     for wrong, says in (
@@ -275,6 +275,7 @@ def test_a_run_in_contrast_to_a_class(quick_run: QuickRun, tmp_path: Path, lite0
             quick_run(tmp_path / "wrong", *chosen, *wrong)
 
 
+@pytest.mark.slow
 def test_a_backend_without_gradients_asks_the_same() -> None:
     there = camsbench.load_model("efficientnet_lite0", device="cpu", backend="onnxruntime")
     here = camsbench.load_model("efficientnet_lite0", device="cpu")
