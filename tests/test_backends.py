@@ -30,6 +30,8 @@ from camsbench.models.backends.exported import ExportedSplit
 from camsbench.models.backends.openvino import OpenVINOGraph, knows_bf16
 from camsbench.models.split import TorchSplit, cut
 
+pytestmark = pytest.mark.slow  # networks are exported and compiled
+
 EXPORTED = ["onnxruntime", "openvino"]
 TARGET = [243]
 FORWARD_ONLY = [name for name in METHODS if not contract_method(name).needs]
@@ -139,7 +141,6 @@ def test_openvino_computes_in_float32(twins: dict[str, ExportedSplit]) -> None:
         assert compiled.get_property("INFERENCE_NUM_THREADS") == torch.get_num_threads()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", FORWARD_ONLY)
 def test_every_method_without_gradients_gives_the_same_map(
     method: str, twins: dict[str, ExportedSplit], inside: TorchSplit, pictures: Tensor
@@ -172,7 +173,6 @@ def test_every_backend_gives_the_same_rows(tmp_path: Path, cache: Path) -> None:
         pd.testing.assert_frame_equal(rows[name], rows["torch"], rtol=0, atol=5e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["insertion", "deletion", "drop", "increase", "coherency", "complexity", "adcc"])
 def test_every_metric_scores_the_same_map_alike(
     metric: str, twin: ExportedSplit, inside: TorchSplit, pictures: Tensor
@@ -269,7 +269,6 @@ def test_a_user_s_cache_is_where_the_platform_keeps_it(tmp_path: Path, monkeypat
     assert user_cache() == tmp_path / "camsbench"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_the_script_writes_both_parts(
     form: str, cache: Path, tmp_path: Path, full_lite0: TorchSplit, full_images: Tensor
@@ -293,7 +292,6 @@ def test_idle_threads_of_pytorch_make_way() -> None:
     assert torch.equal(x @ x.T, before)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not list(Path(torch.__file__).parent.glob("lib/libgomp*.so*")), reason="another thread library")
 def test_idle_threads_are_gone_when_a_backend_passes() -> None:
     code = (

@@ -86,6 +86,7 @@ def test_a_gallery_shows_the_mistake_that_is_asked_for(runs: list[SavedRun]) -> 
     assert shown({129: 144, 609: 609})[0] == "spoonbill"  # none is mistaken at all: the first image
 
 
+@pytest.mark.slow
 def test_two_classes_of_one_image_and_methods_from_several_runs(tmp_path: Path) -> None:
     one = ["data.classes=[541]", "gallery=1"]
     folders = [
