@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from math import prod
 from pathlib import Path
 
 import camsbench
@@ -58,8 +59,11 @@ def write(source: Path, folder: Path, form: str) -> Path:
 def note(split: TorchSplit, files: list[Path]) -> str:
     """What the files take and give."""
     pre = split.preprocess
-    channels, height, width = split.features(noise(1, pre)).shape[1:]
+    parts = [list(part.shape[1:]) for part in split.parts(noise(1, pre))]
+    channels, height, width = parts[0]
     image, A = f"[batch,{','.join(map(str, pre.shape))}]", f"[batch,{channels},{height},{width}]"
+    if len(parts) > 1:
+        A = f"[batch,{sum(map(prod, parts))}], a row of {A[7:-1]} and then of what passes beside, {parts[1:]}"
     return (
         f"{split.name} cut at layer '{split.layer}', weights {split.weight_hash}, float32, any batch size:\n"
         f"  {files[0]}: images x {image} -> activations y {A}\n"

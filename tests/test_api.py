@@ -80,7 +80,9 @@ def test_images_that_are_no_numbers_are_refused(lite0: TorchSplit, images: Tenso
             call("gradcam", lite0, bad)
 
 
-@pytest.mark.parametrize("method", ["gradcam", pytest.param("scorecam", marks=pytest.mark.slow), "reciprocam", "deeplift", "lrp"])
+@pytest.mark.parametrize(
+    "method", ["gradcam", pytest.param("scorecam", marks=pytest.mark.slow), "reciprocam", "deeplift", "lrp"]
+)
 def test_a_network_in_double_precision(method: str, lite0: TorchSplit, images: Tensor) -> None:
     single = cut(lite0.model, "blocks.2", lite0.preprocess)  # of 40 channels: double precision is slow
     double = cut(copy.deepcopy(lite0.model).double(), "blocks.2", lite0.preprocess)

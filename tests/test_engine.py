@@ -93,13 +93,13 @@ def test_bf16_is_for_the_passes_of_copies_alone(lite0: TorchSplit, images: Tenso
     base, base_low = (scoring.forward(split, x, None, (0, 0)) for split in (lite0, low))
     assert torch.equal(base.A, base_low.A)
     assert torch.equal(base.logits, base_low.logits)
-    gradient = scoring.head_gradient(low, base.A, base.target, probability=True)
-    assert torch.equal(gradient, scoring.head_gradient(lite0, base.A, base.target, probability=True))
+    gradient = scoring.head_gradient(low, base, probability=True)
+    assert torch.equal(gradient, scoring.head_gradient(lite0, base, probability=True))
     got, exact = scores(low, x, probability=False), scores(lite0, x, probability=False)
     assert got.dtype == torch.float32
     assert 1e-4 < (got - exact).abs().max() < 0.5  # bf16 has 8 bits; the logits go up to about 10
     assert scores(low, x).dtype == torch.float32
-    features = scoring.score_features(low, lambda image, _: base.A[image], 1, base.target)
+    features = scoring.score_features(low, base, lambda image, _: base.A[image], 1)
     assert 0 < (features.squeeze(1) - base.probability).abs().max() < 0.02
 
 
@@ -245,12 +245,12 @@ def test_a_substrate_is_made_once(kind: str, lite0: TorchSplit, images: Tensor) 
 def test_the_gradient_of_an_average_and_a_linear_layer_needs_no_pass(lite0: TorchSplit, images: Tensor) -> None:
     base = scoring.forward(lite0, images[:3], None, (0, 0, 0))
     with count_passes(lite0) as passes:
-        closed = scoring.head_gradient(lite0, base.A, base.target)
+        closed = scoring.head_gradient(lite0, base)
     assert passes.head == passes.backward == 0
     with count_passes(lite0) as passes:
-        autograd = scoring.head_gradient(lite0.plain, base.A, base.target)
+        autograd = scoring.head_gradient(lite0.plain, base)
     assert passes.head == passes.backward == 3
     torch.testing.assert_close(closed, autograd, rtol=1e-5, atol=0)
     with count_passes(lite0) as passes:
-        scoring.head_gradient(lite0, base.A, base.target, probability=True)
+        scoring.head_gradient(lite0, base, probability=True)
     assert passes.backward == 3  # the softmax's differs from cell to cell of no head, but from image to image

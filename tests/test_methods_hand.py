@@ -64,7 +64,7 @@ def test_gradcampp(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 def test_gradcampp_is_the_literal_formula_where_that_is_defined(vgg16: TorchSplit, images: Tensor) -> None:
     forward = forward_of(vgg16, images[:2])
-    g, A = scoring.head_gradient(vgg16, forward.A, forward.target).double(), forward.A.double()
+    g, A = scoring.head_gradient(vgg16, forward).double(), forward.A.double()
     denominator = 2 * g**2 + A.sum((2, 3), keepdim=True) * g**3
     alpha = torch.where(g == 0, 0, g**2 / torch.where(g == 0, 1, denominator))
     expected = ((alpha * g.relu()).sum((2, 3), keepdim=True) * A).sum(1).relu()

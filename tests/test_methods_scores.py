@@ -651,7 +651,7 @@ def test_groupcam_v0(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 def test_groupcam_v0_equals_the_plain_loop(middle: TorchSplit, small: Tensor) -> None:
     forward = forward_to(middle, small[:2])
-    weight = scoring.head_gradient(middle, forward.A, forward.target).mean((2, 3), keepdim=True)
+    weight = scoring.head_gradient(middle, forward).mean((2, 3), keepdim=True)
     blurred = gaussian_blur(small[:2], [51, 51], [50.0, 50.0])
     expected = torch.zeros(2, SIDE, SIDE)
     with torch.no_grad():

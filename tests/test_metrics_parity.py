@@ -75,7 +75,7 @@ class OfProbability:
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = scoring.head_gradient(split, forward.A, forward.target, probability=True)
+        gradient = scoring.head_gradient(split, forward, probability=True)
         return (gradient.mean((2, 3), keepdim=True) * forward.A).sum(1).relu()
 
 

@@ -99,7 +99,7 @@ def test_gradcampp_parts_from_torchcam_which_divides_a_copy(vgg16: TorchSplit, i
     """torchcam 0.5's α stays g²: its weight is ΣReLU(g)³, not Grad-CAM++'s."""
     theirs = torchcam(TorchCamGradCAMpp, vgg16, "features.29", images[:3])
     forward = scoring.forward(vgg16, images[:3], torch.tensor(TARGET), (0, 0, 0))
-    g = scoring.head_gradient(vgg16, forward.A, forward.target)
+    g = scoring.head_gradient(vgg16, forward)
     literal = (g.relu().pow(3).sum((2, 3), keepdim=True) * forward.A).sum(1).relu()
     torch.testing.assert_close(normalise(theirs)[0], normalise(literal)[0], rtol=0, atol=1e-4)
     mine = ours(GradCAMpp(), vgg16, images[:3])

@@ -184,8 +184,8 @@ def test_a_dry_split_gives_a_gradient_that_is_counted() -> None:
     x = torch.zeros(2, 3, 9, 9, requires_grad=True)
     dry.logits(x).sum().backward()
     assert dry.passes == Passes(features=2, head=2, backward=2, through=2)
-    A = torch.ones(1, 4, 3, 3)
-    assert (scoring.head_gradient(dry, A, torch.tensor([3])) > 0).all()
+    given = scoring.forward(dry, torch.zeros(1, 3, 9, 9), torch.tensor([3]), (0,))
+    assert (scoring.head_gradient(dry, given) > 0).all()
 
 
 def test_the_table_and_its_largest_part(networks: Networks) -> None:

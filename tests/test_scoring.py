@@ -41,9 +41,7 @@ def test_scores_equal_the_plain_loop_for_any_micro_batch(lite0: TorchSplit, imag
 
 def test_scores_of_features_equal_the_plain_loop(vgg16: TorchSplit, images: Tensor) -> None:
     base = forward(vgg16, images[:2], None, (0, 0))
-    got = score_features(
-        sized(vgg16, 3), lambda i, n: base.A[i] * n[:, None, None, None], 4, base.target, probability=False
-    )
+    got = score_features(sized(vgg16, 3), base, lambda i, n: base.A[i] * n[:, None, None, None], 4, probability=False)
     for n in range(4):
         with torch.no_grad():
             plain = vgg16.head(base.A * n).gather(1, base.target[:, None]).squeeze(1)
@@ -93,7 +91,8 @@ def test_plain_passes_every_copy_and_gives_the_same_scores(tiny: TorchSplit, tin
     made.clear()
     assert torch.equal(score_inputs(tiny.plain, perturb, 4, target, keep), quick)
     assert made == [0, 1, 2, 3]
-    assert score_features(tiny.plain, lambda i, n: tiny_x[i, :2], 4, target, keep=keep)[0, [0, 2]].tolist() == [0, 0]
+    given = replace(forward(tiny, tiny_x, None, (0,)), target=target)
+    assert score_features(tiny.plain, given, lambda i, n: given.A[i], 4, keep=keep)[0, [0, 2]].tolist() == [0, 0]
 
 
 def test_micro_batches_are_full_across_images(tiny: TorchSplit, tiny_x: Tensor) -> None:
@@ -153,7 +152,7 @@ def test_head_gradient_equals_autograd_of_the_whole_head(vgg16: TorchSplit, imag
     leaf = base.A.clone().requires_grad_()
     vgg16.head(leaf).gather(1, base.target[:, None]).sum().backward()
     assert leaf.grad is not None
-    got = head_gradient(sized(vgg16, 2), base.A, base.target)
+    got = head_gradient(sized(vgg16, 2), base)
     torch.testing.assert_close(got, leaf.grad, rtol=1e-4, atol=1e-5 * float(leaf.grad.abs().max()))
     assert not got.requires_grad
     assert base.A.grad is None

@@ -18,6 +18,7 @@ MAXIMA: set[Any] = {nn.MaxPool2d, F.max_pool2d, torch.max_pool2d}
 RECTIFIERS: set[Any] = {nn.ReLU, F.relu, torch.relu, "relu"}
 NOTHING: set[Any] = {nn.Identity, nn.Dropout}
 FLATTEN: set[Any] = {nn.Flatten, torch.flatten, "flatten"}
+MOVES: set[Any] = {"permute", "transpose", torch.permute, torch.transpose}  # of axes: nothing is calculated
 
 
 @dataclass(frozen=True)
@@ -77,27 +78,70 @@ def linear_head(split: Split) -> LinearHead | None:
 def _recognise(head: fx.GraphModule) -> LinearHead | None:
     kinds: list[set[Any]] = []
     node = next(n for n in head.graph.nodes if n.op == "placeholder")
+    if sum(n.op == "placeholder" for n in head.graph.nodes) > 1:
+        return None
+    axes = "BKhw"  # of a node's output, n for a flattened map; a pooled map has no places left
     while len(node.users) == 1:
         last, node = node, next(iter(node.users))
         if node.op == "output" or list(node.all_input_nodes) != [last]:
             return None
         what = _what(head, node)
         if what is nn.Linear:
-            return _parts(head, last, node, kinds)
-        kind = next((k for k in (AVERAGES, MAXIMA, RECTIFIERS, NOTHING, FLATTEN) if what in k), None)
-        if kind is None or (kind is AVERAGES and not _over_the_map(node)):
+            return _parts(head, node, kinds) if axes in ("BK", "B") else None
+        kind = next((k for k in (AVERAGES, MAXIMA, RECTIFIERS, NOTHING, FLATTEN, MOVES) if what in k), None)
+        known = None if kind is None else _axes_behind(head, node, kind, axes)
+        if kind is None or known is None:
             return None
-        if kind is FLATTEN and not _from_channels(head, node):
-            return None
+        axes = known
         kinds.append(kind)
     return None
 
 
-def _parts(head: fx.GraphModule, last: fx.Node, linear: fx.Node, kinds: list[set[Any]]) -> LinearHead:
+def _axes_behind(head: fx.GraphModule, node: fx.Node, kind: set[Any], axes: str) -> str | None:
+    """The axes of a step's output; None where it mixes others than the places of the map."""
+    if kind is MOVES:
+        return _moved(node, axes)
+    if kind is FLATTEN:
+        if axes == "BKhw" and _flattened(head, node) == (2, -1):
+            return "BKn"
+        return "B" if axes in ("BKhw", "BK") and _flattened(head, node) == (1, -1) else None
+    if kind is AVERAGES and node.target in {torch.mean, "mean"}:
+        return _averaged(node, axes)
+    return axes if kind in (RECTIFIERS, NOTHING) or axes == "BKhw" else None  # a pool works on the last two axes
+
+
+def _moved(node: fx.Node, axes: str) -> str | None:
+    places = node.args[1:] if len(node.args) > 2 else node.args[1] if len(node.args) > 1 else ()
+    if not isinstance(places, (tuple, list)) or not all(isinstance(place, int) for place in places):
+        return None
+    order = [int(place) % len(axes) for place in places]
+    if node.target in {"transpose", torch.transpose} and len(order) == 2:
+        first, second = order
+        order = list(range(len(axes)))
+        order[first], order[second] = second, first
+    return "".join(axes[place] for place in order) if sorted(order) == list(range(len(axes))) else None
+
+
+def _averaged(node: fx.Node, axes: str) -> str | None:
+    """The axes behind a mean, which must be that over the places of the map."""
+    over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    over = (over,) if isinstance(over, int) else over
+    if not isinstance(over, (tuple, list)) or not all(isinstance(axis, int) for axis in over):
+        return None
+    gone = {axes[int(axis) % len(axes)] for axis in over}
+    if gone not in ({"h", "w"}, {"n"}):
+        return None
+    kept = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+    if kept:
+        return axes if axes == "BKhw" else None
+    return "".join(axis for axis in axes if axis not in gone)
+
+
+def _parts(head: fx.GraphModule, linear: fx.Node, kinds: list[set[Any]]) -> LinearHead:
     nodes = list(head.graph.nodes)
-    pooling = [n for n in nodes[: nodes.index(linear)] if n.op != "get_attr" and _what(head, n) not in FLATTEN]
+    pooling = [n for n in nodes[: nodes.index(linear)] if n.op != "get_attr" and not _joins_channels(head, n)]
     behind = [n for n in nodes[nodes.index(linear) + 1 :] if n.op != "output"]
-    work = [kind for kind in kinds if kind is not NOTHING and kind is not FLATTEN]
+    work = [kind for kind in kinds if kind not in (NOTHING, FLATTEN, MOVES)]
     module = head.get_submodule(str(linear.target))
     assert isinstance(module, nn.Linear)
     return LinearHead(
@@ -138,19 +182,16 @@ def _what(head: fx.GraphModule, node: fx.Node) -> type[nn.Module] | Callable[...
     return type(head.get_submodule(str(node.target))) if node.op == "call_module" else node.target
 
 
-def _over_the_map(node: fx.Node) -> bool:
-    """Whether an average leaves the channels alone; a mean must name the two axes of the map."""
-    if node.target not in {torch.mean, "mean"}:
-        return True
-    axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    return isinstance(axes, (tuple, list)) and sorted(axis % 4 for axis in axes) == [2, 3]
+def _joins_channels(head: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a node flattens channels and places into one axis: the pooled map itself is wanted."""
+    return _what(head, node) in FLATTEN and _flattened(head, node) == (1, -1)
 
 
-def _from_channels(head: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether a flattening keeps the batch axis and joins all others."""
+def _flattened(head: fx.GraphModule, node: fx.Node) -> tuple[Any, Any]:
+    """The first and the last axis that a flattening joins."""
     if node.op == "call_module":
         module = head.get_submodule(str(node.target))
-        return (module.start_dim, module.end_dim) == (1, -1)
+        return module.start_dim, module.end_dim
     start = node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)
     end = node.args[2] if len(node.args) > 2 else node.kwargs.get("end_dim", -1)
-    return (start, end) == (1, -1)
+    return start, end

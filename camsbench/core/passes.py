@@ -139,6 +139,21 @@ class MicroBatch:
                 torch.cuda.empty_cache()
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
+    def run_each(self, count: int, work: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """``run`` for work that gives several tensors, each [m,...]."""
+        shapes: list[torch.Size] = []
+
+        def flat(chunk: slice) -> Tensor:
+            parts = work(chunk)
+            shapes[:] = [part.shape[1:] for part in parts]
+            return parts[0] if len(parts) == 1 else torch.cat([part.flatten(1) for part in parts], 1)
+
+        joined = self.run(count, flat)
+        if len(shapes) == 1:
+            return (joined,)
+        parts = joined.split([shape.numel() for shape in shapes], 1)
+        return tuple(part.reshape(len(part), *shape) for part, shape in zip(parts, shapes, strict=True))
+
     def halve(self) -> None:
         """Half the size.
 

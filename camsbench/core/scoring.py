@@ -26,10 +26,11 @@ def forward(split: Split, x: Tensor, target: Tensor | None, seeds: tuple[int, ..
     """One pass for a batch: activations, logits, and the predicted class where ``target`` [B] is None."""
     x = x.contiguous(memory_format=split.memory_format)  # perturbed copies take it over
     with torch.no_grad():  # not inference mode: a gradient through the head may follow
-        A = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.features(x[chunk]))
-        logits = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.head(A[chunk]))
+        A, *beside = split.micro_batch.run_each(len(x), lambda chunk: split.parts(x[chunk]))
+        parts = (A, *beside)
+        logits = in_micro_batches(split.micro_batch, len(x), lambda chunk: split.head(*(t[chunk] for t in parts)))
     chosen = split.asked.predict(logits) if target is None else target
-    return Forward(x, A, logits, chosen, seeds, asked=split.asked)
+    return Forward(x, A, logits, chosen, seeds, asked=split.asked, beside=tuple(beside))
 
 
 def score_inputs(
@@ -44,29 +45,34 @@ def score_inputs(
 
     ``keep`` [B,copies] says which copies to score; the others get 0, and with short cuts they cost no pass.
     """
-    return _score(split, split.for_copies.logits, perturb, copies, target, keep, probability)
+    network = split.for_copies
+    return _score(split, lambda image, copy: network.logits(perturb(image, copy)), copies, target, keep, probability)
 
 
 def score_features(
     split: Split,
+    forward: Forward,
     perturb: Perturb,
     copies: int,
-    target: Tensor,
     probability: bool = True,
     keep: Tensor | None = None,
 ) -> Tensor:
-    """Probability (or logit) of ``target`` [B] for ``copies`` perturbed activations [K,h,w] an image: [B,copies].
+    """Probability (or logit) of the target for ``copies`` perturbed activations [K,h,w] of each image: [B,copies].
 
-    ``keep`` as in ``score_inputs``.
+    What passes beside the activations stays the image's own. ``keep`` as in ``score_inputs``.
     """
-    return _score(split, split.for_copies.head, perturb, copies, target, keep, probability)
+    network = split.for_copies
+
+    def logits(image: Tensor, copy: Tensor) -> Tensor:
+        return network.head(perturb(image, copy), *forward.beside_of(image))
+
+    return _score(split, logits, copies, forward.target, keep, probability)
 
 
 @torch.inference_mode()
 def _score(
     split: Split,
-    network: Callable[[Tensor], Tensor],
-    perturb: Perturb,
+    logits_of: Perturb,
     copies: int,
     target: Tensor,
     keep: Tensor | None,
@@ -81,7 +87,7 @@ def _score(
     ask = partial(confidence_or_score, split.asked) if probability else split.asked.score
 
     def work(chunk: slice) -> Tensor:
-        logits = at_least_single(network(perturb(image[chunk], copy[chunk])))
+        logits = at_least_single(logits_of(image[chunk], copy[chunk]))
         return ask(logits, target[image[chunk]])
 
     if not len(index):
@@ -93,12 +99,13 @@ def _score(
     return scores if keep is None else torch.where(keep, scores, 0)
 
 
-def head_gradient(split: Split, A: Tensor, target: Tensor, probability: bool = False) -> Tensor:
-    """∂y_c/∂A [B,K,h,w]: the gradient of the target's logit (or of its softmax) with respect to the activations.
+def head_gradient(split: Split, forward: Forward, probability: bool = False) -> Tensor:
+    """∂y_c/∂A [B,K,h,w]: the gradient of the target's logit (or of its softmax) with respect to the activations alone.
 
     Behind an average over the map and a linear layer the logit's gradient is w_k^c/(hw) in every cell, without a pass.
     """
     ask = partial(confidence_or_score, split.asked) if probability else split.asked.score
+    A, target = forward.A, forward.target
     weight = None if probability else class_weight(split, A, target)
     if weight is not None:
         return (weight / (A.shape[2] * A.shape[3])).expand_as(A)
@@ -106,7 +113,7 @@ def head_gradient(split: Split, A: Tensor, target: Tensor, probability: bool = F
     def work(chunk: slice) -> Tensor:
         with torch.enable_grad():
             leaf = A[chunk].detach().requires_grad_()
-            logits = split.head(leaf)
+            logits = split.head(leaf, *forward.beside_of(chunk))
             score = ask(logits, target[chunk]).sum()
             return torch.autograd.grad(score, leaf)[0]
 

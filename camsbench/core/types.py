@@ -15,7 +15,7 @@ from camsbench.core.targets import SoftmaxClass, Target, confidence_or_score
 
 
 class Split(Protocol):
-    """A classifier cut in two at its target layer: ``logits(x) == head(features(x))``.
+    """A classifier cut in two at its target layer: ``logits(x) == head(*parts(x))``.
 
     ``provides`` names what it can do beside its three calls: ``gradient`` (autograd through ``head`` and
     ``features``) and ``modules`` (the PyTorch module itself, as ``model``).
@@ -74,8 +74,12 @@ class Split(Protocol):
         """Activations A [B,K,h,w] of the target layer for normalised images ``x`` [B,3,H,W]."""
         ...
 
-    def head(self, A: Tensor) -> Tensor:
-        """Logits [B,C] of activations ``A`` [B,K,h,w]."""
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """``features(x)``, and the tensors [B,...] that pass beside it to the head: a transformer's class token."""
+        ...
+
+    def head(self, A: Tensor, *beside: Tensor) -> Tensor:
+        """Logits [B,C] of activations ``A`` [B,K,h,w] and of what passes beside them: ``head(*parts(x))``."""
         ...
 
     def logits(self, x: Tensor) -> Tensor:
@@ -95,6 +99,7 @@ class Forward:
     boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
     masks: Tensor | None = None  # [B,H,W] bool: the pixels of each image's object, for those that have such a mask
     asked: Target = field(default_factory=SoftmaxClass)  # of the outputs: what the split asks
+    beside: tuple[Tensor, ...] = ()  # each [B,...]: what passes beside A, such as a transformer's class token
     _once: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -107,6 +112,16 @@ class Forward:
         """The confidence [B] in [0,1]: the target's softmax probability; the score where there is no such thing."""
         return confidence_or_score(self.asked, self.logits, self.target)
 
+    def beside_of(self, images: Tensor | slice) -> tuple[Tensor, ...]:
+        """What passes beside the activations of some images, for ``Split.head``."""
+        return tuple(each[images] for each in self.beside)
+
+    def moved(self, images: Tensor | slice, parts: tuple[Tensor, ...]) -> Forward:
+        """Some images' passes with other activations, and what passes beside those, in place of their own."""
+        A, *beside = parts
+        own = (self.x[images], A, self.logits[images], self.target[images])
+        return Forward(*own, seeds=(), asked=self.asked, beside=tuple(beside))
+
     def select(self, rows: Sequence[int]) -> Forward:
         """The same pass for some images of the batch."""
         if list(rows) == list(range(len(self.seeds))):
@@ -116,6 +131,7 @@ class Forward:
             self,
             x=self.x[index],
             A=self.A[index],
+            beside=tuple(each[index] for each in self.beside),
             logits=self.logits[index],
             target=self.target[index],
             seeds=tuple(self.seeds[i] for i in index),

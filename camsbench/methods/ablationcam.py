@@ -47,4 +47,4 @@ class AblationCAM:
             A[torch.arange(len(image), device=A.device), channel] = 0
             return A
 
-        return score_features(split, perturb, alive.shape[1], forward.target, probability=False, keep=alive)
+        return score_features(split, forward, perturb, alive.shape[1], probability=False, keep=alive)

@@ -14,7 +14,7 @@ from camsbench.methods._channelwise import masked_scores
 
 def absolute_weight(split: Split, forward: Forward) -> Tensor:
     """W_k = mean(|∂y_c/∂A_k|) [B,K,1,1] (Zeng et al. 2022, Eq. 1-2)."""
-    return head_gradient(split, forward.A, forward.target).abs().mean((2, 3), keepdim=True)
+    return head_gradient(split, forward).abs().mean((2, 3), keepdim=True)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -30,10 +30,10 @@ def class_weight(split: Split, forward: Forward) -> Tensor:
     if known is not None:
         return known
     A = forward.A
-    gradient = head_gradient(split, A, forward.target)  # [B,K,h,w]
+    gradient = head_gradient(split, forward)  # [B,K,h,w]
     weight = gradient.mean((2, 3), keepdim=True)
     noise = torch.randn(A.shape[1:], generator=torch.Generator().manual_seed(0)).to(A)
-    elsewhere = head_gradient(split, noise * A.std((1, 2, 3), keepdim=True), forward.target)
+    elsewhere = head_gradient(split, replace(forward, A=noise * A.std((1, 2, 3), keepdim=True)))
     allowed = TOLERANCE * gradient.abs().amax((1, 2, 3), keepdim=True)
     if ((gradient - weight).abs() > allowed).any() or ((elsewhere - weight).abs() > allowed).any():
         raise CamsbenchError(

@@ -28,5 +28,5 @@ class EigenGradCAM:
     about: ClassVar[About] = About("Eigen-Grad-CAM", "Gildenblat et al.", 2021, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        evidence = head_gradient(split, forward.A, forward.target) * forward.A  # [B,K,h,w]
+        evidence = head_gradient(split, forward) * forward.A  # [B,K,h,w]
         return in_micro_batches(split.micro_batch, len(evidence), lambda chunk: first_component(evidence[chunk])).relu()

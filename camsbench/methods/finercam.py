@@ -52,7 +52,7 @@ class FinerCAM:
         def gradient(chunk: slice) -> Tensor:
             with torch.enable_grad():
                 A = forward.A[chunk].detach().requires_grad_()
-                logits = split.head(A)
+                logits = split.head(A, *forward.beside_of(chunk))
                 target = split.asked.score(logits, forward.target[chunk]).sum()
                 others = logits.gather(1, similar[chunk])
                 share = others.softmax(1) if self.weights == "softmax" else 1 / max(similar.shape[1], 1)

@@ -23,6 +23,6 @@ class GradCAM:
     about: ClassVar[About] = About("Grad-CAM", "Selvaraju et al.", 2017, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward.A, forward.target)  # [B,K,h,w]
+        gradient = head_gradient(split, forward)  # [B,K,h,w]
         weight = gradient.mean((2, 3), keepdim=True)  # [B,K,1,1]
         return (weight * forward.A).sum(1).relu()

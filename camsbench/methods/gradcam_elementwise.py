@@ -25,5 +25,5 @@ class GradCAMElementWise:
     about: ClassVar[About] = About("Element-wise Grad-CAM", "Gildenblat et al.", 2022, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward.A, forward.target)  # [B,K,h,w]
+        gradient = head_gradient(split, forward)  # [B,K,h,w]
         return (gradient * forward.A).relu().sum(1)

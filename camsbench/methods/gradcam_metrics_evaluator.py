@@ -49,7 +49,7 @@ class MetricsEvaluatorGradCAM:
     about: ClassVar[About] = About("Grad-CAM", "Selvaraju et al.", 2017, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward.A, forward.target, probability=True)
+        gradient = head_gradient(split, forward, probability=True)
         return combined(gradient.mean((2, 3), keepdim=True), forward.A, forward)
 
 
@@ -68,7 +68,7 @@ class MetricsEvaluatorGradCAMpp:
     about: ClassVar[About] = About("Grad-CAM++", "Chattopadhay et al.", 2018, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        g = head_gradient(split, forward.A, forward.target, probability=True)  # [B,K,h,w]
+        g = head_gradient(split, forward, probability=True)  # [B,K,h,w]
         return combined(positive_weight(g, g.pow(2), g.pow(3), forward.A), forward.A, forward)
 
 
@@ -89,7 +89,7 @@ class MetricsEvaluatorSmoothGradCAMpp(SmoothGradCAMpp):
 
         def last(chunk: slice) -> Tensor:
             pairs = ((index, self.n - 1) for index in range(chunk.start, chunk.stop))
-            return self.noisy(split, forward, image[chunk], pairs)
+            return self.noisy(split, forward, image[chunk], pairs)[0]
 
         A = in_micro_batches(split.micro_batch, len(image), last)
         return combined(positive_weight(g[:, -1], g.pow(2).mean(1), g.pow(3).mean(1), A), A, forward)

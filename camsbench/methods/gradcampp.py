@@ -37,7 +37,7 @@ class GradCAMpp:
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         A = forward.A
-        positive = head_gradient(split, A, forward.target).relu()  # [B,K,h,w]
+        positive = head_gradient(split, forward).relu()  # [B,K,h,w]
         if not self.divide:
             terms = positive.pow(3)
         elif self.epsilon > 0:

@@ -52,7 +52,7 @@ class GroupCAM:
 
     def weight(self, split: Split, forward: Forward) -> Tensor:
         """The weight [B,K,1,1] of each channel in its group."""
-        return head_gradient(split, forward.A, forward.target).mean((2, 3), keepdim=True)
+        return head_gradient(split, forward).mean((2, 3), keepdim=True)
 
     def maps(self, split: Split, forward: Forward) -> Tensor:
         """The groups' maps M_g [B,G,h,w]."""

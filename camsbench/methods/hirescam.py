@@ -25,5 +25,5 @@ class HiResCAM:
     about: ClassVar[About] = About("HiResCAM", "Draelos and Carin", 2020, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward.A, forward.target)  # [B,K,h,w]
+        gradient = head_gradient(split, forward)  # [B,K,h,w]
         return (gradient * forward.A).sum(1).relu()

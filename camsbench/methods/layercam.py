@@ -25,5 +25,5 @@ class LayerCAM:
     about: ClassVar[About] = About("LayerCAM", "Jiang et al.", 2021, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward.A, forward.target)  # [B,K,h,w]
+        gradient = head_gradient(split, forward)  # [B,K,h,w]
         return (gradient.relu() * forward.A).sum(1).relu()

@@ -66,5 +66,5 @@ class ReciproCAM:
         def perturb(image: Tensor, cell: Tensor) -> Tensor:
             return cells[image, :, cell][:, :, None, None] * masks[cell][:, None]
 
-        scores = score_features(split, perturb, height * width, forward.target, self.score == "softmax")
+        scores = score_features(split, forward, perturb, height * width, self.score == "softmax")
         return scores.view(-1, height, width)

@@ -16,18 +16,18 @@ from camsbench.methods._relevance import RelevanceRules
 SEEDS = ("paper", "code")
 
 
-def contrastive_relevance(split: Split, A: Tensor, target: Tensor, others: float) -> Tensor:
+def contrastive_relevance(split: Split, forward: Forward, others: float) -> Tensor:
     """Relevance R [B,K,h,w] of the activations, from 1 at the target and ``others`` at every other class."""
 
     def work(chunk: slice) -> Tensor:
         with torch.enable_grad():
-            leaf = A[chunk].detach().requires_grad_()
+            leaf = forward.A[chunk].detach().requires_grad_()
             with RelevanceRules("zplus"):
-                logits = split.head(leaf)
-        seed = torch.full_like(logits, others).scatter(1, target[chunk, None], 1)
+                logits = split.head(leaf, *forward.beside_of(chunk))
+        seed = torch.full_like(logits, others).scatter(1, forward.target[chunk, None], 1)
         return torch.autograd.grad(logits, leaf, seed)[0]
 
-    return in_micro_batches(split.micro_batch, len(A), work)
+    return in_micro_batches(split.micro_batch, len(forward.A), work)
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ class RelevanceCAM:
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         classes = forward.logits.shape[1]
         others = -1 / max(classes - 1, 1) if self.seed == "paper" else -1 / classes
-        relevance = contrastive_relevance(split, forward.A, forward.target, others)
+        relevance = contrastive_relevance(split, forward, others)
         return (relevance.mean((2, 3), keepdim=True) * forward.A).sum(1)

@@ -42,7 +42,7 @@ class ShapleyCAM:
         def marginal(chunk: slice) -> Tensor:
             with torch.enable_grad():
                 A = forward.A[chunk].detach().requires_grad_()
-                logits = split.head(A)
+                logits = split.head(A, *forward.beside_of(chunk))
                 score = split.asked.score(logits, forward.target[chunk])
                 if self.score == "rest":
                     score = score + split.asked.log_confidence(logits, forward.target[chunk])

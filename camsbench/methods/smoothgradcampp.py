@@ -54,12 +54,13 @@ class SmoothGradCAMpp:
 
         def work(chunk: slice) -> Tensor:
             pairs = (divmod(index, self.n) for index in range(chunk.start, chunk.stop))
-            A = self.noisy(split, forward, image[chunk], pairs)
-            return head_gradient(split, A, forward.target[image[chunk]])
+            return head_gradient(split, forward.moved(image[chunk], self.noisy(split, forward, image[chunk], pairs)))
 
         return in_micro_batches(split.micro_batch, len(image), work).unflatten(0, (-1, self.n))
 
-    def noisy(self, split: Split, forward: Forward, image: Tensor, pairs: Iterable[tuple[int, int]]) -> Tensor:
-        """Activations [m,K,h,w] of ``image`` [m] with the noise of each pair (image, copy)."""
+    def noisy(
+        self, split: Split, forward: Forward, image: Tensor, pairs: Iterable[tuple[int, int]]
+    ) -> tuple[Tensor, ...]:
+        """Activations [m,K,h,w] of ``image`` [m] with the noise of each pair (image, copy), and what passes beside."""
         with torch.no_grad():
-            return split.features(forward.x[image] + self.sigma * normal(forward, pairs))
+            return split.parts(forward.x[image] + self.sigma * normal(forward, pairs))

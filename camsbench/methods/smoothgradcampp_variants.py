@@ -37,7 +37,7 @@ class TorchCAMSmoothGradCAMpp(SmoothGradCAMpp):
 
         def last(chunk: slice) -> Tensor:
             pairs = ((index, self.n - 1) for index in range(chunk.start, chunk.stop))
-            return self.noisy(split, forward, image[chunk], pairs)
+            return self.noisy(split, forward, image[chunk], pairs)[0]
 
         return (weight * in_micro_batches(split.micro_batch, len(image), last)).sum(1).relu()
 
@@ -81,8 +81,8 @@ class VendoredSmoothGradCAMpp:
         def work(chunk: slice) -> Tensor:
             image, copy = index[chunk] // self.n, index[chunk] % self.n
             with torch.no_grad():
-                A = split.features(x[image] + sigma[image] * normal_at(forward, image, copy, tuple(x.shape[1:])))
-            g = head_gradient(split, A, forward.target[image])
+                parts = split.parts(x[image] + sigma[image] * normal_at(forward, image, copy, tuple(x.shape[1:])))
+            A, g = parts[0], head_gradient(split, forward.moved(image, parts))
             denominator = 2 * g.pow(2) + (A * g.pow(3)).sum((2, 3), keepdim=True)
             alpha = g.pow(2) / (torch.where(denominator == 0, 1, denominator) + 1e-7)
             weight = (alpha * g.relu()).sum((2, 3), keepdim=True)

@@ -26,7 +26,7 @@ class XGradCAM:
     about: ClassVar[About] = About("XGrad-CAM", "Fu et al.", 2020, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward.A, forward.target)  # [B,K,h,w]
+        gradient = head_gradient(split, forward)  # [B,K,h,w]
         total = forward.A.sum((2, 3), keepdim=True)  # [B,K,1,1]
         share = (gradient * forward.A).sum((2, 3), keepdim=True)
         weight = torch.where(total == 0, 0, share / torch.where(total == 0, 1, total))

@@ -27,23 +27,34 @@ class OneShape(nn.Module):
     So one shape is compiled, and recorded as one CUDA graph. What the filling gives is dropped.
     """
 
-    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, run: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
         super().__init__()
         self.run = run
         self.size = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
+        count = len(given[0])
+        out = self.run(*(self._filled(x) for x in given))
+        if isinstance(out, Tensor):
+            return out[:count].clone()  # a CUDA graph writes its next result to the same place
+        return tuple(part[:count].clone() for part in out)
+
+    def _filled(self, x: Tensor) -> Tensor:
         count = len(x)
-        if count < self.size:
-            filled = torch.empty_like(x[:1].expand(self.size, -1, -1, -1), memory_format=layout(x))
-            filled[:count], filled[count:] = x, 0
-            x = filled
-        return self.run(x)[:count].clone()  # a CUDA graph writes its next result to the same place
+        if count == self.size:
+            return x
+        filled = torch.empty_like(x[:1].expand(self.size, *[-1] * (x.ndim - 1)), memory_format=layout(x))
+        filled[:count], filled[count:] = x, 0
+        return filled
 
 
 def layout(x: Tensor) -> torch.memory_format:
-    """The memory layout of images or activations [B,K,h,w]."""
-    return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    """The memory layout of images, of activations [B,K,h,w] and of what passes beside them."""
+    return (
+        torch.channels_last
+        if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        else torch.contiguous_format
+    )
 
 
 _known: WeakKeyDictionary[nn.Module, OneShape] = WeakKeyDictionary()

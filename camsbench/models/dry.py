@@ -61,7 +61,10 @@ class DrySplit:
         A = self._pattern + F.adaptive_avg_pool2d(x, self.side).mean(1, keepdim=True)  # [m,K,h,w]
         return self.passes.count("features", A, len(x) * self.micro_batch.stands_for)
 
-    def head(self, A: Tensor) -> Tensor:
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.features(x),)
+
+    def head(self, A: Tensor, *beside: Tensor) -> Tensor:
         logits = A.mean((2, 3)) @ self._weight  # a head that every method accepts, CAM too
         return self.passes.count("head", logits, len(A) * self.micro_batch.stands_for)
 

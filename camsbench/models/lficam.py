@@ -83,6 +83,8 @@ def around(split: TorchSplit) -> LFINetwork:
     The split's graphs were traced in evaluation mode: dropout and batch norm follow ``train()``, but the few
     operations that read the mode while traced (stochastic depth) stay off.
     """
+    if split.layout is not None and split.layout.kind != "map":
+        raise CamsbenchError(f"{split.name} at layer '{split.layer}': LFI-CAM is for convolutional networks")
     device = next(split.model.parameters()).device
     with torch.no_grad():
         channels = split.features(torch.zeros(1, *split.preprocess.shape, device=device)).shape[1]

@@ -49,9 +49,15 @@ class Speed:
 
 
 def time_by_kind(
-    cost: Callable[[Callable[[], Any], int], float], split: Split, x: Tensor, A: Tensor, passes: Passes = ALL
+    cost: Callable[[Callable[[], Any], int], float],
+    split: Split,
+    x: Tensor,
+    parts: tuple[Tensor, ...],
+    passes: Passes = ALL,
 ) -> Speed:
     """``cost(work, images)`` an image of each kind of pass that is among ``passes``.
+
+    ``x`` are images, and ``parts`` what ``Split.parts`` gives.
 
     A gradient's is what a pass with it costs more than one without.
     """
@@ -60,16 +66,17 @@ def time_by_kind(
         with torch.enable_grad():
             part(at.detach().requires_grad_()).sum().backward()  # autograd.grad would trip FlopCounterMode's hooks
 
+    A, *beside = parts
     closed = linear_head(split) if passes.tail else None
     with torch.no_grad():
         copies = split.for_copies  # nearly all of a run's passes
-        head = cost(lambda: copies.head(A), len(A))
+        head = cost(lambda: copies.head(*parts), len(A))
         features = cost(lambda: copies.logits(x), len(x)) - head  # backends run the whole network as one graph
         tail = 0.0
         if closed is not None and (rest := closed.rest) is not None:
             behind = torch.zeros(len(A), closed.linear.out_features, device=A.device)
             tail = cost(lambda: rest(behind), len(A))
-    back_head = cost(lambda: back(split.head, A), len(A)) - head if passes.backward else 0.0
+    back_head = cost(lambda: back(lambda leaf: split.head(leaf, *beside), A), len(A)) - head if passes.backward else 0.0
     back_features = cost(lambda: back(split.features, x), len(x)) - features if passes.through else 0.0
     return Speed(features, head, max(0.0, back_head), max(0.0, back_features), tail)
 
@@ -121,10 +128,10 @@ class BareTimer:
     def sample(self) -> None:
         """Time one micro-batch through the features and the head."""
         begun = time.perf_counter()
-        x, A = self._images
+        x, parts = self._images
         start = time.perf_counter()
         self._start = self._start or start
-        self.samples.append(time_by_kind(self._time_once, self.split, x, A, NONE))
+        self.samples.append(time_by_kind(self._time_once, self.split, x, parts, NONE))
         self._sampling += time.perf_counter() - start
         self.seconds += time.perf_counter() - begun
 
@@ -152,15 +159,15 @@ class BareTimer:
         return replace(rest, features=features, head=head), fewest
 
     @cached_property
-    def _images(self) -> tuple[Tensor, Tensor]:
-        """A micro-batch of noise and its activations, passed once to warm up."""
+    def _images(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """A micro-batch of noise and its ``Split.parts``, passed once to warm up."""
         shape = (self.split.micro_batch.size, *self.split.preprocess.shape)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         x = noise.to(self.split.device, memory_format=self.split.memory_format)
         with torch.no_grad():
-            A = self.split.features(x)
+            parts = self.split.parts(x)
             self.split.for_copies.logits(x)
-        return x, A
+        return x, parts
 
     def _time_once(self, work: Callable[[], Any], images: int) -> float:
         return time_repeats(work, self.split.device, 1, 0.0)[0] / images

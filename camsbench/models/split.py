@@ -16,8 +16,11 @@ from camsbench.errors import CamsbenchError
 from camsbench.models import graph
 from camsbench.models.compiled import compile_part
 from camsbench.models.folding import fold_norms
+from camsbench.models.layers import choose_cut, cut_at
+from camsbench.models.layout import Asked, Layout, in_proportion
 from camsbench.models.names import check_names
 from camsbench.models.suitable import check_inputs, check_model, check_outputs, device_of, dtype_of, pass_through
+from camsbench.models.walk import Walk
 from camsbench.models.weights import weight_hash
 
 
@@ -43,6 +46,8 @@ class TorchSplit:
     passes_copies: bool = False
     provides: frozenset[str] = frozenset({"gradient", "modules"})
     class_names: tuple[str, ...] = ()  # one a class that may be explained, or none
+    layout: Layout | None = None  # of the layer's own output
+    stream: tuple[tuple[str, tuple[str, ...]], ...] = ()  # nodes that all of the image passes, and modules ending there
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     @property
@@ -92,26 +97,33 @@ class TorchSplit:
         return replace(self, options=replace(self.options, **changes))
 
     def features(self, x: Tensor) -> Tensor:
-        return self._pass("features", self.features_graph, x.contiguous(memory_format=self.memory_format))
+        return self.parts(x)[0]
 
-    def head(self, A: Tensor) -> Tensor:
-        return self._pass("head", self.head_graph, A)
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        out = self._pass("features", self.features_graph, x.contiguous(memory_format=self.memory_format))
+        return _several(out)
+
+    def head(self, A: Tensor, *beside: Tensor) -> Tensor:
+        logits = self._pass("head", self.head_graph, A, *beside)
+        assert isinstance(logits, Tensor)
+        return logits
 
     def logits(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        return self.head(*self.parts(x))
 
-    def _pass(self, name: str, part: nn.Module, inputs: Tensor) -> Tensor:
+    def _pass(self, name: str, part: nn.Module, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Through a part as it should run now: gradients, and rules in place of them, see the network as it is."""
         ready = fold_norms(part) if self.options.fold and not torch.is_grad_enabled() else part
         if not self.passes_copies:
-            out = ready(inputs)
+            out = ready(*inputs)
         else:
             ready = compile_part(ready, self.micro_batch.size) if self.options.compile else ready
             dtype = self.options.copies_dtype
             low = dtype != torch.float32
-            with torch.autocast(inputs.device.type, dtype if low else None, enabled=low):
-                out = ready(inputs)
-        return self.passes.count(name, out, len(inputs) * self.micro_batch.stands_for)
+            with torch.autocast(inputs[0].device.type, dtype if low else None, enabled=low):
+                out = ready(*inputs)
+        self.passes.count(name, _several(out)[0], len(inputs[0]) * self.micro_batch.stands_for)
+        return out
 
 
 def cut(
@@ -126,24 +138,27 @@ def cut(
     options: PassOptions | None = None,
     asked: Target | None = None,
     class_names: Sequence[str] = (),
+    layout: Asked | None = None,
 ) -> TorchSplit:
     """Cut ``model`` behind ``layer`` into features and head, and prove that they recompose.
 
     Args:
         model: a network [B,3,H,W] -> [B,C] (or of 1 or 4 channels), without a softmax or sigmoid at its end, in
             float32 or float64 and evaluation mode, that torch.fx can trace.
-        layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map that is
-            larger than 1×1.
+        layer: a module's name (its last call counts) or a graph node's name; None takes the last feature map larger
+            than 1×1, or grid of tokens at which the whole image still counts (``camsbench.models.layers``).
         preprocess: what the network expects of a picture; its ``shape`` is that of the test input.
         fold, repack: see ``PassOptions``.
         options: all of these options together, in place of ``fold`` and ``repack``.
         asked: what is asked of the outputs; None: one class of a softmax.
         class_names: the classes' names, in the order of their indices.
+        layout: what is known of how the layer's output lies; None: what its shape shows.
 
     Raises:
         CamsbenchError: the model is in training mode or cannot be traced, has no such layer, gives no feature map
-            [B,K,h,w] there, carries a skip connection across the cut, or its parts do not recompose; it is no
-            classifier of images that gives logits (``camsbench.models.suitable``); or there is not a name a class.
+            [B,K,h,w] and no grid of tokens there, carries a skip connection across the cut, or its parts do not
+            recompose; it is no classifier of images that gives logits (``camsbench.models.suitable``); or there is not
+            a name a class.
     """
     if model.training:
         raise CamsbenchError(f"{name} is in training mode: call model.eval() before cutting it")
@@ -156,23 +171,23 @@ def cut(
     x = _test_input(model, preprocess)
     asked = asked or SoftmaxClass()
     whole = check_outputs(pass_through(model, x.clone(), name), asked, traced, model, name)  # may write into its input
-    layer = None if layer is None else str(layer)
-    node = graph.last_feature_map(model, traced, x.clone(), name) if layer is None else graph.find(traced, layer, name)
-    layer = layer or graph.layer_name(node)
-    features = graph.features_of(model, traced, node)
+    walk = Walk.of(model, traced, x)
+    if layer is None:
+        made, layer = choose_cut(walk, name, layout or Asked())
+    else:
+        made, layer = cut_at(walk, str(layer), name, layout or Asked()), str(layer)
+    features, head = made.features(), made.head()
     with torch.no_grad():
-        A = features(x)
-        check_layout(A, preprocess.size, name, layer)
-        head = graph.head_of(model, traced, node, name, layer)
-        logits = head(A)
-        quick = fold_norms(head)(fold_norms(features)(x)) if options.fold else logits
+        parts = _several(features(x))
+        logits = head(*parts)
+        quick = fold_norms(head)(*_several(fold_norms(features)(x))) if options.fold else logits
     if not torch.allclose(logits, whole, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise CamsbenchError(_does_not_recompose(name, layer, logits, whole, "choose another model.layer"))
     scale = float(whole.nan_to_num().abs().max())  # untrained networks have logits of 1e3, some of them near 0
     if not torch.allclose(quick, whole, rtol=0, atol=1e-4 * max(scale, 0.1), equal_nan=True):
         raise CamsbenchError(_does_not_recompose(name, layer, quick, whole, "use runtime.fold=false"))
     device = x.device
-    made = TorchSplit(
+    split = TorchSplit(
         name=name,
         layer=layer,
         model=model,
@@ -184,10 +199,16 @@ def cut(
         micro_batch=micro_batch or MicroBatch.of("auto", device),
         options=options,
         class_names=tuple(class_names),
+        layout=made.layout,
+        stream=tuple((n.name, tuple(ended)) for n in walk.cuts if (ended := graph.modules_ended_by(traced, n))),
     )
     if class_names:
-        check_names(class_names, made.num_classes, f"{name}: class_names")
-    return made
+        check_names(class_names, split.num_classes, f"{name}: class_names")
+    return split
+
+
+def _several(out: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (out,) if isinstance(out, Tensor) else out
 
 
 @torch.inference_mode()
@@ -212,22 +233,13 @@ def _does_not_recompose(name: str, layer: str, logits: Tensor, whole: Tensor, re
 
 def check_layout(A: object, size: tuple[int, int], name: str, layer: str) -> None:
     """Refuse what is no feature map [B,K,h,w] of images ``size``: tokens [B,N,K], or channels last [B,h,w,K]."""
-    if isinstance(A, Tensor) and A.ndim == 4 and _in_proportion(A.shape[2:], size):
+    if isinstance(A, Tensor) and A.ndim == 4 and in_proportion(A.shape[2:], size):
         return
     shape = list(A.shape) if isinstance(A, Tensor) else type(A).__name__
     raise CamsbenchError(
         f"{name} at layer '{layer}' gives {shape}, no feature map [B,K,h,w]: "
         "token and channels-last layouts are not supported, choose a convolutional layer with model.layer="
     )
-
-
-def _in_proportion(sides: Sequence[int], size: tuple[int, int]) -> bool:
-    """Whether a map's sides are to each other as the image's are, up to the pixels that padding and strides round."""
-    (h, w), (height, width) = sides, size
-    if height == width:
-        return h == w
-    stride = max(height / h, width / w)
-    return abs(height / stride - h) <= 2 and abs(width / stride - w) <= 2
 
 
 def _test_input(model: nn.Module, preprocess: Preprocess) -> Tensor:

@@ -90,7 +90,9 @@ def move_to(
         whole, dtype = compile_graph(exports[0].whole()), networks[0].options.copies_dtype
         copies = None if dtype == torch.float32 else compile_graph(exports[0].whole(), dtype)
         made = [
-            ExportedSplit.of(split, compile_graph(export.features()), compile_graph(export.head()), whole, copies)
+            ExportedSplit.of(
+                split, compile_graph(export.features()), compile_graph(export.head()), whole, copies, export.shapes
+            )
             for split, export in zip(networks, exports, strict=True)
         ]
         for split, exported in zip(networks, made, strict=True):

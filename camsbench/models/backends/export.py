@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,15 +18,19 @@ from camsbench.core.preprocess import Preprocess
 from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
 from camsbench.files import user_cache
+from camsbench.models.backends.exported import pack, unpack
 from camsbench.models.split import TorchSplit
 
-LAYOUT = 2  # raise it when what is exported changes
+LAYOUT = 3  # raise it when what is exported changes
 TOLERANCE = 1e-4  # of the largest value: other kernels round otherwise, by about 1e-6
 
 
 @dataclass(frozen=True)
 class Export:
-    """The ONNX files of a split in a folder of their own; each has one input ``x`` [batch,...] and one output ``y``."""
+    """The ONNX files of a split in a folder of their own; each has one input ``x`` [batch,...] and one output ``y``.
+
+    Where something passes beside the activations, it is packed behind them in one row [batch,...] an image.
+    """
 
     split: TorchSplit
     folder: Path
@@ -40,22 +45,31 @@ class Export:
         return cls(split, (cache or user_cache()) / name)
 
     def features(self) -> Path:
-        """x [B,3,H,W] -> A [B,K,h,w]."""
-        return self._written("features", lambda path: self._export(self.split.features_graph, self._x, path))
+        """x [B,3,H,W] -> A [B,K,h,w], or what ``Split.parts`` gives, packed."""
+        part = self.split.features_graph
+        packing = part if len(self.shapes) == 1 else _Packing(part)
+        return self._written("features", lambda path: self._export(packing, self._x, path))
 
     def head(self) -> Path:
-        """A [B,K,h,w] -> logits [B,C]."""
+        """What ``features`` gives -> logits [B,C]."""
 
         def export(path: Path) -> None:
             with torch.no_grad():
-                A = self.split.features(self._x)
-            self._export(self.split.head_graph, A.contiguous(), path)
+                packed = pack(self.split.parts(self._x))
+            part = self.split.head_graph
+            self._export(part if len(self.shapes) == 1 else _Unpacking(part, self.shapes), packed, path)
 
         return self._written("head", export)
 
     def whole(self) -> Path:
         """x [B,3,H,W] -> logits [B,C]: the other two, joined."""
         return self._written("whole", lambda path: _join(self.features(), self.head(), path))
+
+    @cached_property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        """Those of one image's ``Split.parts``."""
+        with torch.no_grad():
+            return tuple(part.shape[1:] for part in self.split.parts(self._x))
 
     @property
     def _x(self) -> Tensor:
@@ -82,6 +96,25 @@ class Export:
                 f"{self.split.name} at layer '{self.split.layer}' cannot be exported to ONNX "
                 f"({type(error).__name__}: {str(error).strip().splitlines()[0]}): use runtime.backend=torch"
             ) from error
+
+
+class _Packing(nn.Module):
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pack(self.part(x))
+
+
+class _Unpacking(nn.Module):
+    def __init__(self, part: nn.Module, shapes: tuple[torch.Size, ...]) -> None:
+        super().__init__()
+        self.part, self.shapes = part, shapes
+
+    def forward(self, packed: Tensor) -> Tensor:
+        out: Tensor = self.part(*unpack(packed, self.shapes))
+        return out
 
 
 def readable(name: str) -> str:
@@ -125,11 +158,11 @@ def agreement(split: TorchSplit, exported: Split, option: str) -> None:
     """
     for images in (1, 3):
         x = noise(images, split.preprocess)
-        A = split.features(x)
-        logits = split.head(A)
+        parts = split.parts(x)
+        logits = split.head(*parts)
         pairs = {
-            "features": (exported.features(x), A),
-            "head": (exported.head(A), logits),
+            "features": (pack(exported.parts(x)), pack(parts)),
+            "head": (exported.head(*parts), logits),
             "whole network": (exported.logits(x), logits),
         }
         for part, (theirs, ours) in pairs.items():

@@ -18,6 +18,18 @@ from camsbench.models.split import TorchSplit
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
 
 
+def pack(parts: tuple[Tensor, ...] | Tensor) -> Tensor:
+    """The one part as it is, several in one row [B,...] an image."""
+    several = (parts,) if isinstance(parts, Tensor) else parts
+    return several[0].contiguous() if len(several) == 1 else torch.cat([part.flatten(1) for part in several], 1)
+
+
+def unpack(packed: Tensor, shapes: tuple[torch.Size, ...]) -> tuple[Tensor, ...]:
+    """What ``pack`` packed."""
+    rows = packed.split([shape.numel() for shape in shapes], 1)
+    return tuple(row.unflatten(1, shape) for row, shape in zip(rows, shapes, strict=True))
+
+
 class Compile(Protocol):
     """Makes a graph of a file, which calculates in float32 or, where the backend and the processor can, lower."""
 
@@ -42,6 +54,7 @@ class ExportedSplit:
     options: PassOptions = field(default_factory=PassOptions)
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     class_names: tuple[str, ...] = ()
+    shapes: tuple[torch.Size, ...] = ()  # of one image's parts, where several are packed in one row
     copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
     provides: ClassVar[frozenset[str]] = frozenset()
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -79,9 +92,15 @@ class ExportedSplit:
 
     @classmethod
     def of(
-        cls, split: TorchSplit, features: Graph, head: Graph, whole: Graph, copies: Graph | None = None
+        cls,
+        split: TorchSplit,
+        features: Graph,
+        head: Graph,
+        whole: Graph,
+        copies: Graph | None = None,
+        shapes: tuple[torch.Size, ...] = (),
     ) -> ExportedSplit:
-        """The exported twin of ``split``."""
+        """The exported twin of ``split``, whose graphs pack parts of ``shapes`` where there are several."""
         return cls(
             name=split.name,
             layer=split.layer,
@@ -98,13 +117,18 @@ class ExportedSplit:
             passes=split.passes,
             class_names=split.class_names,
             copies_graph=copies,
+            shapes=shapes if len(shapes) > 1 else (),
         )
 
     def features(self, x: Tensor) -> Tensor:
-        return self._pass("features", self.features_graph, x)
+        return self.parts(x)[0]
 
-    def head(self, A: Tensor) -> Tensor:
-        return self._pass("head", self.head_graph, A)
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        out = self._pass("features", self.features_graph, x)
+        return unpack(out, self.shapes) if self.shapes else (out,)
+
+    def head(self, A: Tensor, *beside: Tensor) -> Tensor:
+        return self._pass("head", self.head_graph, pack((A, *beside)))
 
     def logits(self, x: Tensor) -> Tensor:
         return self._pass("network", self.whole_graph, x)

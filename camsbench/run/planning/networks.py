@@ -76,9 +76,9 @@ class Networks:
 
     def _layer(self, split: Network) -> Layer:
         rate = self.rates.get(split.name, self.rates.get(""))
-        x, A = sample_images(split)
-        speed = measure_speed(split, x, A) if rate is None else scale_speed(split, x, A, rate)
-        return Layer(DrySplit.of(split, A), speed, "gradient" in split.provides)
+        x, parts = sample_images(split)
+        speed = measure_speed(split, x, parts) if rate is None else scale_speed(split, x, parts, rate)
+        return Layer(DrySplit.of(split, parts[0]), speed, "gradient" in split.provides)
 
     def _splits(self, cfg: DictConfig) -> list[Network]:
         key = _key(cfg)
@@ -108,35 +108,37 @@ def _key(cfg: DictConfig) -> str:
     return json.dumps([model, cfg.protocol.crop, cfg.runtime.micro_batch, cfg.runtime.device], sort_keys=True)
 
 
-def measure_speed(split: Network, x: Tensor, A: Tensor) -> Speed:
-    """The speed of a network here, on images ``x`` [B,3,H,W] and their activations ``A`` [B,K,h,w]."""
-    A = A.repeat(-(-split.micro_batch.size // len(A)), 1, 1, 1)  # VGG's head reads 400 MB of weights a micro-batch
+def measure_speed(split: Network, x: Tensor, parts: tuple[Tensor, ...]) -> Speed:
+    """The speed of a network here, on images ``x`` [B,3,H,W] and their ``Split.parts``."""
+    times = -(-split.micro_batch.size // len(x))  # VGG's head reads 400 MB of weights a micro-batch
+    parts = tuple(part.repeat(times, *[1] * (part.ndim - 1)) for part in parts)
     passes = ALL if "gradient" in split.provides else NONE
-    return time_by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, A, passes)
+    return time_by_kind(lambda work, n: _repeat(work, split.device) / n, split, x, parts, passes)
 
 
-def scale_speed(split: Network, x: Tensor, A: Tensor, rate: float) -> Speed:
+def scale_speed(split: Network, x: Tensor, parts: tuple[Tensor, ...], rate: float) -> Speed:
     """The speed of a network that passes ``rate`` images a second, on whatever machine.
 
     Its head and its gradients take their share of the multiplications, counted without doing them; without PyTorch,
     their share of the time here.
     """
     if not isinstance(split, TorchSplit):
-        here = measure_speed(split, x, A)
+        here = measure_speed(split, x, parts)
         return Speed(*(value * here.forward_rate / rate for value in vars(here).values()))
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        flops = time_by_kind(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), fake.from_tensor(A))
+        faked = tuple(map(fake.from_tensor, parts))
+        flops = time_by_kind(lambda work, n: _flops(work) / n, split, fake.from_tensor(x), faked)
     per_flop = 1 / rate / (flops.features + flops.head)
     return Speed(*(value * per_flop for value in vars(flops).values()))
 
 
-def sample_images(split: Network) -> tuple[Tensor, Tensor]:
-    """A few noise images [B,C,H,W], and their activations [B,K,h,w]; this pass warms up, too."""
+def sample_images(split: Network) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """A few noise images [B,C,H,W], and their ``Split.parts``; this pass warms up, too."""
     images = min(split.micro_batch.size, IMAGES.get(split.device.type, 8))
     noise = torch.randn(images, *split.preprocess.shape, generator=torch.Generator().manual_seed(0))
     x = noise.to(split.device, memory_format=torch.channels_last)
     with torch.no_grad():
-        return x, split.features(x)
+        return x, split.parts(x)
 
 
 def _flops(work: Callable[[], Any]) -> float:
