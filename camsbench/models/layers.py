@@ -53,9 +53,10 @@ def choose_cut(walk: Walk, name: str, asked: Asked) -> tuple[Cut, str]:
     Raises:
         CamsbenchError: there is none.
     """
-    node = _last_feature_map(walk) if asked == Asked() else None
-    if node is not None:
-        return Cut(walk, node, _layout(walk, node, name, graph.layer_name(node), asked), name), graph.layer_name(node)
+    if asked == Asked() and (last := _last_feature_map(walk)) is not None:
+        made = Cut(walk, last, _layout(walk, last, name, graph.layer_name(last), asked), name)
+        if not made.beside:
+            return made, graph.layer_name(last)
     read_alone = False  # the class token
     for node, layout in _candidates(walk, asked):
         made = Cut(walk, node, layout, name)
@@ -84,13 +85,15 @@ def _candidates(walk: Walk, asked: Asked) -> Iterator[tuple[fx.Node, Layout]]:
         if walk.shapes[node][0] == len(walk.x)
         and (layout := layout_of(walk.shapes[node], walk.size, walk.grids_before(node), asked))
     ]
-    yield from [pair for pair in found if _ends_a_module(walk, pair[0])] or found
+    ends = [pair for pair in found if _ends_a_module(walk, pair[0])]
+    yield from ends
+    yield from (pair for pair in found if pair not in ends)
 
 
 def _ends_a_module(walk: Walk, node: fx.Node) -> bool:
-    """Whether one ends there that does something."""
+    """Whether a block or a norm ends there, not only a projection or what does nothing."""
     ended = [walk.model.get_submodule(path) for path in graph.modules_ended_by(walk.graph, node)]
-    return any(not isinstance(module, (nn.Identity, nn.Dropout)) for module in ended)
+    return any(not isinstance(module, (nn.Identity, nn.Dropout, nn.Linear)) for module in ended)
 
 
 def _layout(walk: Walk, node: fx.Node, name: str, layer: str, asked: Asked) -> Layout:

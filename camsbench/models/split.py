@@ -19,6 +19,7 @@ from camsbench.models.folding import fold_norms
 from camsbench.models.layers import choose_cut, cut_at
 from camsbench.models.layout import Asked, Layout, in_proportion
 from camsbench.models.names import check_names
+from camsbench.models.order import check_order
 from camsbench.models.suitable import check_inputs, check_model, check_outputs, device_of, dtype_of, pass_through
 from camsbench.models.walk import Walk
 from camsbench.models.weights import weight_hash
@@ -176,6 +177,7 @@ def cut(
         made, layer = choose_cut(walk, name, layout or Asked())
     else:
         made, layer = cut_at(walk, str(layer), name, layout or Asked()), str(layer)
+    check_order(made, layer)
     features, head = made.features(), made.head()
     with torch.no_grad():
         parts = _several(features(x))
