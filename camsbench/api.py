@@ -15,7 +15,7 @@ from torch import Tensor
 
 from camsbench.config.build import exported_file, load_splits
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import check_needs, make_methods, make_metrics
+from camsbench.config.instantiate import check_methods, check_needs, make_methods, make_metrics
 from camsbench.config.runtime import check_compile, copies_dtype, set_precision
 from camsbench.core import explained as explaining
 from camsbench.core import scoring
@@ -231,6 +231,7 @@ def _explained(
     known = () if boxes is None else clip_boxes(boxes, len(x), *size_of(x))
     explainer = _method(method) if isinstance(method, str) else method
     check_needs({str(method): explainer}, split.provides, split.asked)
+    check_methods({str(method): explainer}, [split])
     rule = _rule(protocol)
     seeds = stream_seeds(seed, ids if ids is not None else [""] * len(x))
     with torch.inference_mode(mode=False):  # a gradient may follow, whatever the caller's mode

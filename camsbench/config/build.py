@@ -18,7 +18,7 @@ from camsbench.config.images import (
     refuse_other_classes,
     select_images,
 )
-from camsbench.config.instantiate import check_needs, make_methods, make_metrics, make_rule, read_limits
+from camsbench.config.instantiate import check_methods, check_needs, make_methods, make_metrics, make_rule, read_limits
 from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.plain import plain
 from camsbench.config.runtime import Runtime, check_runtime
@@ -81,6 +81,7 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     splits = name_classes(splits, source)
     if contrast is not None:
         splits = [split.asking(_contrast(cfg, Classes.of(split))) for split in splits]
+    check_methods(methods, splits)
     for metric in metrics.values():
         if hasattr(metric, "labels"):
             metric.labels(splits[0])  # sanity checks: refuses the name of a layer that the network does not have

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -16,7 +16,7 @@ from camsbench.core.columns import all_columns
 from camsbench.core.explained import Metric
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.targets import Target
-from camsbench.core.types import Explainer
+from camsbench.core.types import Explainer, Split
 from camsbench.errors import CamsbenchError
 
 OF_THE_SPLIT = {"gradient": "a gradient", "modules": "the network's modules"}
@@ -78,6 +78,23 @@ def check_needs(
             f"{group}={name} needs {said}, which this split does not provide: "
             f"use runtime.backend=torch and a network of PyTorch's modules, or another {group}"
         )
+
+
+def check_methods(methods: Mapping[str, Explainer], splits: Sequence[Split]) -> None:
+    """Refuse methods that a network, cut at one of its layers, is not for: those whose ``check`` says so.
+
+    Raises:
+        CamsbenchError: the sentence names the method.
+    """
+    for name, method in methods.items():
+        check = getattr(method, "check", None)
+        if check is None:
+            continue
+        for split in splits:
+            try:
+                check(split)
+            except CamsbenchError as error:
+                raise CamsbenchError(f"method={name}: {error}") from error
 
 
 def _instantiate_group(cfg: DictConfig, group: str) -> dict[str, Any]:

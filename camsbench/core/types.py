@@ -165,8 +165,9 @@ class Explainer(Protocol):
     """An explanation method: arithmetic on a split and a forward pass, as a frozen dataclass of its options.
 
     ``needs`` lists what it asks of the split (see ``Split.provides``). Calling it gives the raw map [B,h',w'] on the
-    device of ``forward``: neither upsampled nor normalised. Methods of this project also say where they come from, in
-    ``about``.
+    device of ``forward``: neither upsampled nor normalised. A method may have ``check(split)``, which raises a
+    CamsbenchError for a network that it is not for, before any work. Those of this project also say where they come
+    from, in ``about``.
     """
 
     @property

@@ -20,8 +20,9 @@ from camsbench.methods._rules import Function, Rules
 
 SOFTMAXES: tuple[Any, ...] = (F.softmax, torch.softmax, Tensor.softmax)
 MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
-Seen = Callable[[Tensor], Tensor]
-"""Given an attention's probabilities [B,H,N,M], of N queries to M keys; what it returns takes their place."""
+Seen = Callable[[Tensor, Tensor], Tensor]
+"""Given an attention's probabilities [B,H,N,M], of N queries to M keys, and its scores before the softmax; what it
+returns takes the probabilities' place."""
 
 
 def opened(seen: Seen, weigh: Callable[[Tensor, Tensor], Tensor] = torch.matmul) -> Rules:
@@ -39,7 +40,7 @@ def opened(seen: Seen, weigh: Callable[[Tensor, Tensor], Tensor] = torch.matmul)
             scores = scores.masked_fill(upper, -torch.inf)
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-        return weigh(seen(scores.softmax(-1)), v)
+        return weigh(seen(scores.softmax(-1), scores), v)
 
     def fused(
         function: Function,
@@ -64,7 +65,7 @@ def opened(seen: Seen, weigh: Callable[[Tensor, Tensor], Tensor] = torch.matmul)
     def softmax(function: Function, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out: Tensor = function(x, *args, **kwargs)
         axis = kwargs.get("dim", args[0] if args else None)
-        return seen(out) if x.ndim == 4 and axis in (-1, 3) else out
+        return seen(out, x) if x.ndim == 4 and axis in (-1, 3) else out
 
     return Rules(
         {
@@ -98,10 +99,28 @@ def attentions(split: Split, x: Tensor) -> list[Tensor]:
     """The probabilities [B,H,N,M] of each attention of a pass of ``x``, where gradients are on with their history."""
     found: list[Tensor] = []
 
-    def keep(probabilities: Tensor) -> Tensor:
+    def keep(probabilities: Tensor, _: Tensor) -> Tensor:
         found.append(probabilities)
         return probabilities
 
     with opened(keep):
         split.logits(x)
     return found
+
+
+def attention_gradients(split: Split, x: Tensor, target: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Of each attention the probabilities [B,H,N,M], the scores before the softmax, and the gradient of the target's
+    score at the probabilities."""
+    found: list[Tensor] = []
+    scores: list[Tensor] = []
+
+    def keep(probabilities: Tensor, before: Tensor) -> Tensor:
+        found.append(probabilities if probabilities.requires_grad else probabilities.requires_grad_())
+        scores.append(before.detach())
+        return found[-1]
+
+    with torch.enable_grad():
+        with opened(keep):
+            logits = split.logits(x)
+        gradients = torch.autograd.grad(split.asked.score(logits, target).sum(), found, materialize_grads=True)
+    return [p.detach() for p in found], scores, list(gradients)

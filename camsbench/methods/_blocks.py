@@ -77,7 +77,7 @@ def _find(split: TorchSplit) -> Found:
     after: dict[str, int] = {}  # the number of attentions before each end of a module
     noise = torch.randn(1, *split.preprocess.shape, generator=torch.Generator().manual_seed(0))
 
-    def note(probabilities: Tensor) -> Tensor:
+    def note(probabilities: Tensor, _: Tensor) -> Tensor:
         seen.append((probabilities.shape[2], probabilities.shape[3]))
         return probabilities
 

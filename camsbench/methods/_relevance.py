@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import resolve_name
 
+from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
+from camsbench.methods._applies import noise
 from camsbench.methods._rules import ACTIVATIONS, Function, Rules
 
 RULES = ("zplus", "epsilon")
@@ -109,6 +112,32 @@ class RelevanceRules(Rules):
             return function(x, y, **kwargs)
 
         return _Relevance.apply(forward, lambda R, x, y: share(R, forward, x, y, epsilon=self.epsilon), x, y)
+
+
+_known: WeakKeyDictionary[nn.Module, dict[tuple[str, str], str]] = WeakKeyDictionary()
+
+
+def refuse_without_rules(split: Split, rule: str, head: bool = False) -> None:
+    """Refuse networks, or those whose ``head``, with a function that has no rule.
+
+    Raises:
+        CamsbenchError: this is one.
+    """
+    model: nn.Module = split.model  # type: ignore[attr-defined]  # of those that provide modules
+    said, key = _known.setdefault(model, {}), (rule, split.layer if head else "")
+    if key not in said:
+        said[key] = ""
+        x = noise(split)
+        try:
+            with torch.enable_grad():
+                parts = split.plain.parts(x) if head else (x,)
+                leaf = parts[0].detach().requires_grad_()
+                with RelevanceRules(rule):
+                    _ = split.plain.head(leaf, *parts[1:]) if head else split.plain.logits(leaf)
+        except CamsbenchError as error:
+            said[key] = str(error)
+    if said[key]:
+        raise CamsbenchError(said[key])
 
 
 def share(R: Tensor, function: Callable[..., Tensor], *x: Tensor, epsilon: float = 0.0) -> tuple[Tensor, ...]:

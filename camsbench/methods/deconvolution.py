@@ -9,6 +9,7 @@ from torch import Tensor
 
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
+from camsbench.methods._applies import refuse_without_rectifiers
 from camsbench.methods._pixelwise import REDUCTIONS, input_gradient, reduce_channels
 from camsbench.methods._rules import rectifier_rules
 
@@ -34,6 +35,9 @@ class Deconvolution:
 
     def __post_init__(self) -> None:
         check_choices(self, reduce=REDUCTIONS)
+
+    def check(self, split: Split) -> None:
+        refuse_without_rectifiers(split)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         gradient = input_gradient(split, forward.x, forward.target, rectifier_rules(guided=False))

@@ -12,6 +12,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
+from camsbench.methods._applies import refuse_attention
 from camsbench.methods._pixelwise import REDUCTIONS, gradient_of, reduce_channels
 from camsbench.methods._rules import ACTIVATIONS, Function, Rules
 
@@ -48,6 +49,9 @@ class DeepLIFT:
 
     def __post_init__(self) -> None:
         check_choices(self, reduce=REDUCTIONS)
+
+    def check(self, split: Split) -> None:
+        refuse_attention(split, "whose products of activations have no rescale rule: use method=integrated_gradients")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         return reduce_channels(self.contributions(split, forward), self.reduce)

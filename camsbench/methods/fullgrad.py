@@ -13,6 +13,7 @@ from camsbench.core.passes import in_micro_batches
 from camsbench.core.saliency import normalise, upsample
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
+from camsbench.methods._applies import refuse_attention
 from camsbench.methods._rules import CURVED, RECTIFIERS, Function, Rules
 
 RESCALES = ("layer", "channel")
@@ -100,6 +101,9 @@ class FullGrad:
 
     def __post_init__(self) -> None:
         check_choices(self, rescale=RESCALES)
+
+    def check(self, split: Split) -> None:
+        refuse_attention(split, "which has no bias: the full gradients would not add up; use method=gradcam")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         size = (forward.x.shape[2], forward.x.shape[3])

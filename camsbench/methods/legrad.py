@@ -49,7 +49,7 @@ class LeGrad:
         def legrad(chunk: slice) -> Tensor:
             target, found = forward.target[chunk], list[Tensor]()
 
-            def keep(probabilities: Tensor) -> Tensor:
+            def keep(probabilities: Tensor, _: Tensor) -> Tensor:
                 found.append(probabilities.detach().requires_grad_())
                 return found[-1]
 

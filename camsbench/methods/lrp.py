@@ -12,7 +12,7 @@ from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
 from camsbench.methods._pixelwise import REDUCTIONS, gradient_of, reduce_channels
-from camsbench.methods._relevance import RULES, RelevanceRules
+from camsbench.methods._relevance import RULES, RelevanceRules, refuse_without_rules
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class LRP:
         if self.epsilon <= 0:
             raise ValueError(f"epsilon={self.epsilon}: it must be above 0")
         check_choices(self, reduce=REDUCTIONS)
+
+    def check(self, split: Split) -> None:
+        refuse_without_rules(split, self.rule)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         return reduce_channels(self.relevance(split, forward), self.reduce)

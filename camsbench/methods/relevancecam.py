@@ -11,7 +11,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
-from camsbench.methods._relevance import RelevanceRules
+from camsbench.methods._relevance import RelevanceRules, refuse_without_rules
 
 SEEDS = ("paper", "code")
 
@@ -53,6 +53,9 @@ class RelevanceCAM:
 
     def __post_init__(self) -> None:
         check_choices(self, seed=SEEDS)
+
+    def check(self, split: Split) -> None:
+        refuse_without_rules(split, "zplus", head=True)
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         classes = forward.logits.shape[1]

@@ -11,6 +11,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
+from camsbench.methods._attention import opened
 
 SCORES = ("rest", "logit")
 
@@ -42,7 +43,8 @@ class ShapleyCAM:
         def marginal(chunk: slice) -> Tensor:
             with torch.enable_grad():
                 A = forward.A[chunk].detach().requires_grad_()
-                logits = split.head(A, *forward.beside_of(chunk))
+                with opened(lambda probabilities, _: probabilities):  # a fused attention has no second derivative
+                    logits = split.head(A, *forward.beside_of(chunk))
                 score = split.asked.score(logits, forward.target[chunk])
                 if self.score == "rest":
                     score = score + split.asked.log_confidence(logits, forward.target[chunk])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
-from camsbench.methods._attention import opened
+from camsbench.methods._attention import attention_gradients
 from camsbench.methods._blocks import Blocks
 
 
@@ -39,7 +39,7 @@ class TransformerAttribution:
         blocks = Blocks.of(split)
 
         def attributed(chunk: slice) -> Tensor:
-            found, gradients = attention_gradients(split, forward.x[chunk], forward.target[chunk])
+            found, _, gradients = attention_gradients(split, forward.x[chunk], forward.target[chunk])
             row = torch.zeros(len(found[0]), 1, found[0].shape[-1], device=forward.x.device, dtype=found[0].dtype)
             row[:, :, list(blocks.read)] = 1 / len(blocks.read)
             for attention, gradient in zip(reversed(found), reversed(gradients), strict=True):
@@ -47,18 +47,3 @@ class TransformerAttribution:
             return blocks.patches(row.squeeze(1))
 
         return in_micro_batches(split.micro_batch, len(forward.x), attributed)
-
-
-def attention_gradients(split: Split, x: Tensor, target: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """The probabilities [B,H,N,N] of each attention, and the gradients of the target's logit at them."""
-    found: list[Tensor] = []
-
-    def keep(probabilities: Tensor) -> Tensor:
-        found.append(probabilities if probabilities.requires_grad else probabilities.requires_grad_())
-        return found[-1]
-
-    with torch.enable_grad():
-        with opened(keep):
-            logits = split.logits(x)
-        gradients = torch.autograd.grad(split.asked.score(logits, target).sum(), found, materialize_grads=True)
-    return [p.detach() for p in found], list(gradients)
