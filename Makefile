@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-faults lint type smoke methods parity gallery audit plan digits bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
+.PHONY: help demo test test-all test-faults lint type smoke methods families parity gallery audit plan digits bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -38,6 +38,9 @@ smoke: $(VENV)/.demo  ## the main job on two images
 
 methods: $(VENV)/.dev  ## the table of methods with counted passes, to results/methods.md
 	$(BIN)/python scripts/methods.py --output results/methods.md
+
+families: $(VENV)/.dev  ## every family of networks on tokens by every method for them, to results/families.md
+	$(BIN)/python scripts/families.py --output results/families.md
 
 parity: $(VENV)/.dev  ## every method against other people's implementations, to results/parity.md
 	$(BIN)/python -m pytest -q -m parity --parity results/parity.md

@@ -55,6 +55,9 @@ class LoadOptions(TypedDict, total=False):
     file: str | Path | None
     output_name: str | None
     strip: bool | None
+    layout: str | None
+    grid: Sequence[int] | None
+    prefix: int | None
 
 
 @overload
@@ -89,6 +92,9 @@ def load_model(
     file: str | Path | None = None,
     output_name: str | None = None,
     strip: bool | None = None,
+    layout: str | None = None,
+    grid: Sequence[int] | None = None,
+    prefix: int | None = None,
 ) -> TorchSplit | ExportedSplit:
     """A network cut at its target layer. Its arithmetic is fp32, where ``precision`` does not say otherwise.
 
@@ -114,6 +120,8 @@ def load_model(
         transform: fields of ``Preprocess`` in place of what belongs to the weights.
         classes: a file of the classes' names, which ``split.class_names`` gives.
         build, file, output_name, strip: as ``model.build``, ``model.file``, ``model.output_name``, ``model.strip``.
+        layout, grid, prefix: as ``model.layout``, ``model.grid``, ``model.prefix``: how the layer's output lies, where
+            its shape does not show it.
 
     Raises:
         CamsbenchError: no such network, weights, layer or backend, or a network that cannot be exported.
@@ -123,6 +131,7 @@ def load_model(
     spec: dict[str, Any] = dict(OmegaConf.to_container(_compose(*overrides).model))  # type: ignore[arg-type]
     given: dict[str, Any] = {"weights": weights, "layer": layer, "published": published, "options": options, "ema": ema}
     given |= {"output": output, "classes": classes, "build": build, "file": file, "output_name": output_name}
+    given |= {"layout": layout, "grid": grid, "prefix": prefix}
     given |= {"strip": strip, "transform": {**(spec.get("transform") or {}), **transform} if transform else None}
     spec |= {key: value for key, value in given.items() if value is not None}
     for field, value in spec.items():

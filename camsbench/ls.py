@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from camsbench.config.catalogue import ABOUT, GROUPS, choices
+from camsbench.config.families import FAMILIES, NONE
+
+LAYER = max(len(layer) for _, _, layer, _ in FAMILIES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"camsbench.ls: {given}: there is no such group{said}; choose {', '.join(GROUPS)}", file=sys.stderr)
         return 1
     _print(list(choices(group)))
+    if group == "models":
+        print("\nWhere networks on tokens, and those with channels last, are cut (model.layer=null):\n")
+        _print(
+            [
+                ("NETWORK", f"{'LAYER':<{LAYER}}  WHY"),
+                *((name, f"{at:<{LAYER}}  {why}") for _, name, at, why in FAMILIES),
+            ]
+        )
+        print()
+        _print([(name, f"none: {why}") for _, name, why in NONE])
     return 0
 
 

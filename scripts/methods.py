@@ -9,15 +9,17 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import timm
 import torch
 
 import camsbench
 from camsbench.config.compose import compose_config
-from camsbench.config.instantiate import make_methods
+from camsbench.config.instantiate import check_methods, make_methods
 from camsbench.config.paths import CONF
 from camsbench.core import scoring
 from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import count_passes
+from camsbench.core.preprocess import Preprocess
 from camsbench.core.types import Explainer, Forward
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
@@ -40,18 +42,38 @@ def main() -> None:
     assert picture is not None
     x = split.preprocess.normalise(picture[None].to(split.device))
     forward = scoring.forward(split, x, None, stream_seeds(0, ["imagenet_00_243"]))
-    lines = [line(path.stem, split, forward) for path in sorted((CONF / "method").glob("*.yaml")) if is_method(path)]
+    tokens = transformer(small)
+    other = scoring.forward(tokens, x, None, stream_seeds(0, ["imagenet_00_243"]))
+    names = [path.stem for path in sorted((CONF / "method").glob("*.yaml")) if is_method(path)]
+    lines = [line(name, *((tokens, other) if refuses(name, split) else (split, forward))) for name in names]
     table = render([HEADER, *lines])
     channels, height, width = forward.A.shape[1:]
     note = (
         f"Passes an image of {SIDE}×{SIDE} pixels on {split.name} at {split.layer} ({channels} channels of "
         f"{height}×{width}, {split.num_classes} classes), beside the one base pass; `head` counts passes of the head "
         "alone. Exact short cuts spare what is between these and `plain`, the plain loop's (F forward, B backward): "
-        "constant channels, identical masked images, closed forms of this head. Written by `make methods`."
+        "constant channels, identical masked images, closed forms of this head. Methods for transformers are counted "
+        f"on a ViT-Ti/16 of that size at {tokens.layer}. Written by `make methods`."
     )
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(f"# Methods\n\n{note}\n\n{table}\n")
     print(table)
+
+
+def transformer(preprocess: Preprocess) -> TorchSplit:
+    """A ViT-Ti/16 with random weights, for methods that no convolutional network is for."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", img_size=SIDE).eval().requires_grad_(False)
+    return camsbench.cut(model, None, preprocess, name="vit_tiny_patch16")
+
+
+def refuses(name: str, split: TorchSplit) -> bool:
+    """Whether a method says that it is not for a network."""
+    try:
+        check_methods(make_methods(compose_config([f"method={name}"])), [split])
+    except CamsbenchError:
+        return True
+    return False
 
 
 def is_method(path: Path) -> bool:

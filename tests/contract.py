@@ -12,10 +12,14 @@ from camsbench.config.paths import CONF
 from camsbench.core.types import Explainer
 
 TRAINED = {"lficam"}  # they explain with a network that must be trained first: their own tests hold the contract
+TRANSFORMERS = [  # for networks of tokens alone
+    *("vit_reciprocam", "vit_reciprocam_gaussian", "attention_rollout", "transformer_attribution"),
+    *("attention_guided_cam", "legrad", "attnlrp"),
+]
 METHODS = [
     path.stem
     for path in sorted((CONF / "method").glob("*.yaml"))
-    if "defaults:" not in path.read_text() and path.stem not in TRAINED  # without the groups of methods
+    if "defaults:" not in path.read_text() and path.stem not in TRAINED | set(TRANSFORMERS)  # without groups of methods
 ]
 # Variants that pass a copy a channel as their base does, and those that pass several: their contract is a slow test.
 SLOW = {"scorecam_gradcam", "scorecam_torchcam", "scorecam_torchcam21", "abscam_chan_norm", "abscam_chan_global"} | {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -92,7 +93,8 @@ def check_methods(methods: Mapping[str, Explainer], splits: Sequence[Split]) -> 
             continue
         for split in splits:
             try:
-                check(split)
+                with torch.inference_mode(mode=False):  # it may take gradients, whatever the caller's mode
+                    check(split)
             except CamsbenchError as error:
                 raise CamsbenchError(f"method={name}: {error}") from error
 

@@ -42,8 +42,8 @@ class Passes:
     """Images passed through the features and the head, and images whose gradient was taken.
 
     ``through`` counts the gradients, among those of ``backward``, that went on from the head through the features.
-    ``tail`` counts the copies that a closed form (``camsbench.core.closed_forms``) takes through the layers behind the
-    head's first linear one, which ``head`` does not see.
+    ``tail`` counts what goes through the last layers of the head alone, which ``head`` does not see: the copies that a
+    closed form (``camsbench.core.closed_forms``) takes behind the head's first linear layer, LeGrad's blocks.
     """
 
     features: int = 0

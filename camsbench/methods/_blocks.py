@@ -49,11 +49,13 @@ class Blocks:
         """What leaves each block [B,N,K] for images ``x``."""
         kept: dict[str, Tensor] = {}
         parts = _run(self.split.features_graph, (x,), kept, self.ends)
-        _run(self.split.head_graph, parts, kept, self.ends)
+        (logits,) = _run(self.split.head_graph, parts, kept, self.ends)
+        self.split.passes.count("network", logits, len(x) * self.split.micro_batch.stands_for)
         return [kept[name] for name in self.ends]
 
     def tail(self, tokens: Tensor) -> Tensor:
         """Logits [B,C] of the last block's output ``tokens`` [B,N,K]."""
+        self.split.passes.tail += len(tokens) * self.split.micro_batch.stands_for
         return _tail(self.split, self.ends[-1], tokens)
 
     def patches(self, tokens: Tensor) -> Tensor:

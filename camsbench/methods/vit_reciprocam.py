@@ -50,7 +50,7 @@ class ViTReciproCAM:
         check_choices(self, mask=MASKS, score=SCORES)
 
     def check(self, split: Split) -> None:
-        if getattr(getattr(split, "layout", None), "kind", "tokens") != "tokens":
+        if getattr(getattr(split, "layout", None), "kind", "map") != "tokens":
             raise CamsbenchError(f"{split.name} at layer '{split.layer}' holds no tokens: use method=reciprocam")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
+from camsbench.errors import CamsbenchError
+
 KINDS = ("map", "tokens", "channels_last")
 MOST_PREFIX = 16  # tokens before the patches: a class token, a distillation token, registers
 
@@ -55,6 +57,24 @@ class Asked:
     prefix: int | None = None
 
 
+def asked_layout(kind: object, grid: object, prefix: object) -> Asked:
+    """What the options ``model.layout``, ``model.grid`` and ``model.prefix`` say.
+
+    Raises:
+        CamsbenchError: one of them is none of its choices.
+    """
+    if kind not in (None, *KINDS):
+        raise CamsbenchError(f"model.layout={kind}: choose one of {', '.join(KINDS)}, or null")
+    sides = tuple(grid) if isinstance(grid, (list, tuple)) else ()
+    if grid is not None and (len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides)):
+        raise CamsbenchError(f"model.grid={grid}: give the rows and columns of the patches, as [14,14]")
+    if prefix is not None and (type(prefix) is not int or prefix < 0):
+        raise CamsbenchError(f"model.prefix={prefix}: give the number of tokens before the patches, from 0 up")
+    if kind in ("map", "channels_last") and (grid is not None or prefix):
+        raise CamsbenchError(f"model.layout={kind} has no tokens: leave model.grid and model.prefix out")
+    return Asked(str(kind) if kind else None, (sides[0], sides[1]) if sides else None, prefix)
+
+
 def layout_of(
     shape: Sequence[int], size: tuple[int, int], grids: Iterable[tuple[int, int]] = (), asked: Asked | None = None
 ) -> Layout | None:
@@ -65,7 +85,8 @@ def layout_of(
         asked: what is known.
     """
     asked = asked or Asked()
-    if len(shape) == 4 and asked.kind != "tokens":
+    of_tokens = asked.kind == "tokens" or asked.grid is not None or asked.prefix is not None
+    if len(shape) == 4 and not of_tokens:
         for kind, sides in (("map", shape[2:]), ("channels_last", shape[1:3])):
             if asked.kind in (None, kind) and in_proportion(sides, size) and sides[0] * sides[1] > 1:
                 return Layout(kind, (sides[0], sides[1]))
@@ -75,7 +96,8 @@ def layout_of(
 
 
 def _tokens(count: int, size: tuple[int, int], grids: Iterable[tuple[int, int]], asked: Asked) -> Layout | None:
-    likely = [(grid, count - grid[0] * grid[1]) for grid in grids]
+    nearest = sorted(grids, key=lambda grid: _off(grid, size))  # a stable order: equal ones stay as they are
+    likely = [(grid, count - grid[0] * grid[1]) for grid in nearest]
     if not asked.grid:
         likely += _grids(count, size)
     for grid, prefix in likely:
@@ -97,8 +119,12 @@ def _grids(count: int, size: tuple[int, int]) -> list[tuple[tuple[int, int], int
 
 def in_proportion(sides: Sequence[int], size: tuple[int, int]) -> bool:
     """Whether a map's sides are to each other as the image's are, up to the pixels that padding and strides round."""
-    (h, w), (height, width) = sides, size
-    if height == width:
-        return h == w
-    stride = max(height / h, width / w)
-    return abs(height / stride - h) <= 2 and abs(width / stride - w) <= 2
+    if size[0] == size[1]:
+        return sides[0] == sides[1]
+    return _off(sides, size) <= 2
+
+
+def _off(sides: Sequence[int], size: tuple[int, int]) -> float:
+    """How many cells a grid's sides are off the image's proportions."""
+    stride = max(size[0] / sides[0], size[1] / sides[1])
+    return max(abs(size[0] / stride - sides[0]), abs(size[1] / stride - sides[1]))

@@ -16,6 +16,7 @@ from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.targets import target_of
 from camsbench.errors import CamsbenchError
 from camsbench.models.fitting import shape_options
+from camsbench.models.layout import asked_layout
 from camsbench.models.module import build_module
 from camsbench.models.names import choose_names
 from camsbench.models.program import check_program, load_program
@@ -54,9 +55,9 @@ def load_network(
     if spec.source == "checkpoint":
         check_program(model, preprocess, spec)
     budget = MicroBatch.of(micro_batch, device)
-    target = target_of(spec.output)
+    target, layout = target_of(spec.output), asked_layout(spec.layout, spec.grid, spec.prefix)
     splits = [
-        cut(model, layer, preprocess, name=spec.name, micro_batch=budget, options=options, asked=target)
+        cut(model, layer, preprocess, name=spec.name, micro_batch=budget, options=options, asked=target, layout=layout)
         for layer in layers_of(spec)
     ]
     for split in splits:

@@ -30,6 +30,8 @@ class ModelSpec:
             torch.export or TorchScript wrote) or ``onnx``.
         weights: a published name, a path, or ``random``; ``built`` for those that the function ``build`` gives.
         layer: target layer, or several; None takes the last feature map larger than 1×1.
+        layout: how its output lies (``camsbench.models.layout.KINDS``), with the ``grid`` of its tokens and the
+            number ``prefix`` of those before; None: what its shape shows.
         fuse: ``mean`` averages the saliencies of several layers; None keeps a row a layer.
         top1: published accuracy in percent, where there is one.
         transform: fields of ``Preprocess``, in place of what belongs to the published weights.
@@ -51,6 +53,9 @@ class ModelSpec:
     weights: str
     layer: str | int | Sequence[str | int] | None = None
     fuse: str | None = None
+    layout: str | None = None
+    grid: Sequence[int] | None = None
+    prefix: int | None = None
     top1: float | None = None
     transform: Mapping[str, Any] | None = None
     package: Mapping[str, str] = field(default_factory=dict)

@@ -46,13 +46,14 @@ def identity(job: Job) -> dict[str, Any]:
     """
     cfg = _config(job)
     not_identity = (*SELECTION, *PLACE, "_target_")
-    given = {key: cfg["model"].get(key) for key in ("options", "output", "output_name", "strip")}
+    given = {key: cfg["model"].get(key) for key in ("options", "output", "output_name", "strip", "layout", "grid")}
     chosen = {
         "model": {
             "name": job.split.name,
             "layer": [split.layer for split in job.splits],
             "weight_hash": job.split.weight_hash,
             **{key: value for key, value in given.items() if value and value != "softmax"},
+            **({} if cfg["model"].get("prefix") is None else {"prefix": cfg["model"]["prefix"]}),
             **_program(job),
         },
         "preprocess": vars(job.split.preprocess),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from camsbench.core.passes import MicroBatch, Passes, PassOptions
 from camsbench.core.preprocess import Preprocess
 from camsbench.core.targets import SoftmaxClass, Target, refuse_shape
+from camsbench.models.layout import Layout
 from camsbench.models.split import TorchSplit
 
 Graph = Callable[[Tensor], Tensor]  # float32 [B,...] -> [B,...], any B, on the processor
@@ -55,6 +56,7 @@ class ExportedSplit:
     passes: Passes = field(default_factory=Passes, repr=False, compare=False)
     class_names: tuple[str, ...] = ()
     shapes: tuple[torch.Size, ...] = ()  # of one image's parts, where several are packed in one row
+    layout: Layout | None = None  # of the layer's own output; a file of ONNX has maps
     copies_graph: Graph | None = None  # the whole network in another precision, for perturbed copies
     provides: ClassVar[frozenset[str]] = frozenset()
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -117,6 +119,7 @@ class ExportedSplit:
             passes=split.passes,
             class_names=split.class_names,
             copies_graph=copies,
+            layout=split.layout,
             shapes=shapes if len(shapes) > 1 else (),
         )
 
