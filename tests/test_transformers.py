@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from contract import METHODS, TRANSFORMERS, contract_method
+from quick import QuickRun
 from torch import Tensor, nn
 
 import camsbench
@@ -23,6 +25,7 @@ from camsbench.methods.attention_rollout import AttentionRollout
 from camsbench.methods.legrad import LeGrad
 from camsbench.methods.transformer_attribution import TransformerAttribution
 from camsbench.methods.vit_reciprocam import ViTReciproCAM
+from camsbench.models import backends
 from camsbench.models.layout import Asked, Layout, layout_of
 from camsbench.models.split import TorchSplit, cut
 
@@ -357,3 +360,28 @@ def test_vit_reciprocam_by_hand(two: tuple[TwoPatches, TorchSplit, Forward], lay
     method = ViTReciproCAM(mask="cell", class_token=class_token)
     got = method(split, forward(split, given.x, given.target, (0,)))
     torch.testing.assert_close(got, torch.stack(expected).view(1, 1, 2), rtol=1e-4, atol=1e-5)
+
+
+# Elsewhere
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_backends_without_gradients_give_the_same_maps(
+    backend: str, vit: TorchSplit, x: Tensor, tmp_path: Path
+) -> None:
+    twin = backends.move_to(backend, [vit], tmp_path)[0]
+    for method in ("reciprocam", "vit_reciprocam_gaussian", "ablationcam", "eigencam"):
+        ours, theirs = (camsbench.explain(method, split, x, [1, 2]) for split in (vit, twin))
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=2e-3)
+
+
+def test_a_run_and_its_sanity_checks(quick_run: QuickRun, tmp_path: Path) -> None:
+    chosen = ["model=timm", "model.name=vit_tiny_patch16_224", "model.weights=random", "++model.options.img_size=96"]
+    chosen += ["++model.options.depth=2", "data.limit=2"]
+    done = quick_run(tmp_path / "run", *chosen, "method=[gradcam,legrad]", "metric=[drop,sanity_cascading,coherency]")
+    assert done.rows["error"].isna().all()
+    assert set(done.rows["layer"]) == {"blocks.1.norm1"}
+    assert done.rows.filter(like="sanity").notna().all(axis=None)
+    with pytest.raises(CamsbenchError, match="method=lrp: relevance has no rule for"):
+        quick_run(tmp_path / "other", *chosen, "method=[lrp]", "metric=[drop]")

@@ -47,7 +47,7 @@ class Export:
     def features(self) -> Path:
         """x [B,3,H,W] -> A [B,K,h,w], or what ``Split.parts`` gives, packed."""
         part = self.split.features_graph
-        packing = part if len(self.shapes) == 1 else _Packing(part)
+        packing = part if len(self.shapes) == 1 else _Packing(part).eval()
         return self._written("features", lambda path: self._export(packing, self._x, path))
 
     def head(self) -> Path:
@@ -57,7 +57,7 @@ class Export:
             with torch.no_grad():
                 packed = pack(self.split.parts(self._x))
             part = self.split.head_graph
-            self._export(part if len(self.shapes) == 1 else _Unpacking(part, self.shapes), packed, path)
+            self._export(part if len(self.shapes) == 1 else _Unpacking(part, self.shapes).eval(), packed, path)
 
         return self._written("head", export)
 
