@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+SAME = 1e-5  # of its size: what a sum over channels in single precision owes to rounding
+
 
 def centred_cells(maps: Tensor) -> Tensor:
     """The cells of ``maps`` [B,K,h,w] less their mean, as points [B,hw,K] in double precision.
@@ -21,8 +23,12 @@ def signed(component: Tensor, cells: Tensor) -> Tensor:
 
     A decomposition leaves the sign open. This rule is deterministic, the same for any batch, device and library, and
     shows the cells with more of what was decomposed (activation, or evidence for the class) as the positive ones.
+    Behind a norm over the channels their sum may be the same in every cell, up to rounding: then the side is positive
+    on which fewer cells stand out (Σ of the cubes).
     """
-    falls = (component * cells.sum(2)).sum(1, keepdim=True) < 0
+    grows = (component * cells.sum(2)).sum(1, keepdim=True)
+    size = component.norm(dim=1, keepdim=True) * cells.flatten(1).norm(dim=1, keepdim=True)
+    falls = torch.where(grows.abs() > SAME * size, grows, component.pow(3).sum(1, keepdim=True)) < 0
     return torch.where(falls, -component, component)
 
 
