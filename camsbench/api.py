@@ -51,6 +51,8 @@ class LoadOptions(TypedDict, total=False):
     output: str | None
     transform: Mapping[str, Any] | None
     classes: str | Path | None
+    text: str | Path | None
+    scale: float | None
     build: str | None
     file: str | Path | None
     output_name: str | None
@@ -88,6 +90,8 @@ def load_model(
     output: str | None = None,
     transform: Mapping[str, Any] | None = None,
     classes: str | Path | None = None,
+    text: str | Path | None = None,
+    scale: float | None = None,
     build: str | None = None,
     file: str | Path | None = None,
     output_name: str | None = None,
@@ -119,6 +123,8 @@ def load_model(
             targets (``camsbench.core.targets``): ``Contrast``, ``Embedding``, ``Region``.
         transform: fields of ``Preprocess`` in place of what belongs to the weights.
         classes: a file of the classes' names, which ``split.class_names`` gives.
+        text, scale: as ``model.text`` and ``model.scale``: a file of text embeddings [C,D], whose cosines with the
+            network's outputs, times the scale, are the logits.
         build, file, output_name, strip: as ``model.build``, ``model.file``, ``model.output_name``, ``model.strip``.
         layout, grid, prefix: as ``model.layout``, ``model.grid``, ``model.prefix``: how the layer's output lies, where
             its shape does not show it.
@@ -132,7 +138,8 @@ def load_model(
     given: dict[str, Any] = {"weights": weights, "layer": layer, "published": published, "options": options, "ema": ema}
     given |= {"output": output, "classes": classes, "build": build, "file": file, "output_name": output_name}
     given |= {"layout": layout, "grid": grid, "prefix": prefix}
-    given |= {"strip": strip, "transform": {**(spec.get("transform") or {}), **transform} if transform else None}
+    given |= {"strip": strip, "text": text, "scale": scale}
+    given |= {"transform": {**(spec.get("transform") or {}), **transform} if transform else None}
     spec |= {key: value for key, value in given.items() if value is not None}
     for field, value in spec.items():
         if value == "???":

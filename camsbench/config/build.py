@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from camsbench.store.schema import group_column
 FUSES = (None, "mean")
 WITHOUT = {"checkpoint": frozenset({"modules"})}  # what a source's networks do not provide
 TARGETS = ("predicted", "label")
+ZERO_SHOT = ("timm", "torchvision", "module")  # the sources whose networks may give embeddings
 
 
 def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
@@ -192,7 +194,7 @@ def model_spec(given: Mapping[str, Any]) -> ModelSpec:
         raise CamsbenchError(f"model.{unknown[0]}: a model's YAML has no such field")
     said = {**given, "name": network_name(given), "transform": given_fields(given.get("transform"))}
     said["weights"] = BUILT if said.get("weights") is None else said["weights"]
-    for key in ("source", "weights", "published", "classes", "file", "output_name"):
+    for key in ("source", "weights", "published", "classes", "text", "file", "output_name"):
         if said.get(key) is not None:
             said[key] = str(said[key])
     said["options"] = said.get("options") or {}
@@ -201,11 +203,30 @@ def model_spec(given: Mapping[str, Any]) -> ModelSpec:
     for key, choices in (("ema", (True, False, None)), ("strip", (True, False))):
         if said.get(key, False) not in choices:
             raise CamsbenchError(f"model.{key}={said[key]}: give true, false{', or null' * (None in choices)}")
+    _check_text(said)
     if said["source"] == "module":
         check_plugin("model.build", str(said.get("build")))
         if said["weights"] == "random":
             raise CamsbenchError("model.weights=random: model.build says itself what it draws; leave model.weights out")
     return ModelSpec(**said)
+
+
+def _check_text(said: Mapping[str, Any]) -> None:
+    """Refuse text embeddings and their scale where they mean nothing."""
+    text, scale = said.get("text"), said.get("scale")
+    if text is not None and said["source"] not in ZERO_SHOT:
+        raise CamsbenchError(
+            f"model.text={text}: the file of model={said['source']} must give logits itself: leave the option out, or "
+            f"use model={', '.join(ZERO_SHOT[:-1])} or {ZERO_SHOT[-1]}"
+        )
+    if scale is None:
+        return
+    if text is None:
+        raise CamsbenchError(
+            f"model.scale={scale}: it multiplies cosines with text embeddings: give model.text=FILE, or leave it out"
+        )
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
+        raise CamsbenchError(f"model.scale={scale}: give a number above 0, or null for what the file says, or 100")
 
 
 def network_name(model: Mapping[str, Any]) -> str:

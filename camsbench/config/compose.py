@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from camsbench.config.paths import CONF
 
-MODEL_PATHS = ("model.weights", "model.file", "model.classes")
+MODEL_PATHS = ("model.weights", "model.file", "model.classes", "model.text")
 PATHS = ("data.root", "data.labels", "data.boxes", "data.subset", "data.file", "output", "runtime.cache", *MODEL_PATHS)
 PLAIN = re.compile(r"[\w./:@%-]*")
 SWEEPS = {"-m", "--multirun"}

@@ -46,6 +46,7 @@ OPTIONS = (
     ("model.weights=PATH", "your weights, a published name, or random"),
     ("model.output=binary", "what the network's outputs are: softmax, labels, binary (one logit) or value"),
     ("model.classes=FILE", "what the network's classes are called, a name a line"),
+    ("model.text=FILE", "text embeddings of the classes, for networks that give embeddings as CLIP's do"),
     ("model.transform.crop=N", "how it expects its pictures: resize, crop, interpolation, mean, std"),
     ("summary.by=COLUMN", "split the summary by a column of the images' table, or by label or target"),
     ("gallery=N", "draw the maps of the first N images: gallery.png"),

@@ -23,8 +23,10 @@ from camsbench.models.program import check_program, load_program
 from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
 from camsbench.models.suitable import check_model
+from camsbench.models.text import read_text
 from camsbench.models.transforms import preprocess_of
 from camsbench.models.weights import ModelSpec, fill, is_path, layers_of, read_weights, tagged
+from camsbench.models.zeroshot import classify_by
 
 OTHERS: dict[str, Callable[[ModelSpec, int], tuple[nn.Module, Published]]] = {
     "module": build_module,
@@ -44,16 +46,20 @@ def load_network(
     """Build a network with its weights on ``device`` and cut it at its target layers, one split each.
 
     The splits count their passes together. ``transform`` overrides fields of the network's preprocessing, as a
-    protocol may, and those of ``spec.transform`` what belongs to its weights.
+    protocol may, and those of ``spec.transform`` what belongs to its weights. With ``spec.text`` the network gives
+    embeddings, and the splits logits.
 
     Raises:
-        CamsbenchError: no such network or weights, weights that do not fit, or a layer that cannot be cut.
+        CamsbenchError: no such network or weights, weights or text that do not fit, or a layer that cannot be cut.
     """
+    text = read_text(spec)
     model, found = build_network(spec, seed)
     _place(model, device)
     preprocess = preprocess_of(_said(spec), found.transform, spec.transform, transform)
     if spec.source == "checkpoint":
         check_program(model, preprocess, spec)
+    if text is not None:
+        model, found = classify_by(text, model, preprocess, spec), replace(found, class_names=text.names)
     budget = MicroBatch.of(micro_batch, device)
     target, layout = target_of(spec.output), asked_layout(spec.layout, spec.grid, spec.prefix)
     splits = [
@@ -85,7 +91,7 @@ def build_network(spec: ModelSpec, seed: int = 0) -> tuple[nn.Module, Published]
         model, found = OTHERS[spec.source](spec, seed)
     else:
         model, found = _of_library(spec, seed)
-    check_model(model, spec.name)
+    check_model(model, spec.name, spec.text is not None)
     return model.requires_grad_(False).eval(), found
 
 
@@ -94,7 +100,7 @@ def _of_library(spec: ModelSpec, seed: int) -> tuple[nn.Module, Published]:
     found = published(spec)
     options = _options(spec, found)
     model = _construct(spec, seed, options)
-    check_model(model, spec.name)  # before its weights are downloaded
+    check_model(model, spec.name, spec.text is not None)  # before its weights are downloaded
     if spec.weights == "random":
         return model, found
     held = read_weights(spec)

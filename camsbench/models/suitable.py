@@ -36,8 +36,11 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def check_model(model: nn.Module, name: str) -> None:
+def check_model(model: nn.Module, name: str, embeds: bool = False) -> None:
     """Refuse networks that are neither in float32 nor in float64, and those whose classifier was left out.
+
+    Args:
+        embeds: whether text embeddings take the classifier's place.
 
     Raises:
         CamsbenchError: it is one of them.
@@ -46,9 +49,10 @@ def check_model(model: nn.Module, name: str) -> None:
     if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
         said = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
         raise CamsbenchError(f"{name} is in {said}, and images are in float32: call model.float() before cutting it")
-    if getattr(model, "num_classes", None) == 0:  # as timm says that it gives pooled features
+    if not embeds and getattr(model, "num_classes", None) == 0:  # as timm says that it gives pooled features
         raise CamsbenchError(
-            f"{name} has no classifier, only features (num_classes=0): choose a network, or published weights, with one"
+            f"{name} has no classifier, only features (num_classes=0): choose a network, or published weights, with "
+            "one, or give text embeddings of the classes with model.text="
         )
 
 

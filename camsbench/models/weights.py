@@ -41,6 +41,8 @@ class ModelSpec:
         ema: whether a checkpoint that holds both gives its averaged weights (EMA) or its plain ones.
         output: what the outputs are, and so what is asked of them (``camsbench.core.targets.OUTPUTS``).
         classes: a file of the classes' names; None takes those that a checkpoint holds, if any.
+        text: a file of the classes' text embeddings, whose cosines with the network's outputs are the logits.
+        scale: what multiplies these cosines; None takes what the file says, or 100.
         build: for ``source: module``, the function that builds the network, ``package.module:function``.
         file: for ``source: onnx``, the file.
         output_name: for ``source: onnx``, which of several outputs are the logits.
@@ -64,6 +66,8 @@ class ModelSpec:
     ema: bool | None = None
     output: str = "softmax"
     classes: str | None = None
+    text: str | None = None
+    scale: float | None = None
     build: str | None = None
     file: str | None = None
     output_name: str | None = None
