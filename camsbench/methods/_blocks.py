@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,15 +21,15 @@ from camsbench.models.split import TorchSplit
 class Blocks:
     """The blocks of a network in which every token attends to every token.
 
-    ``ends`` are the nodes of the blocks' outputs [B,P+h·w,K] in their order, ``read`` the tokens of the last one that
-    the head reads: the class token alone, or all that it averages.
+    ``ends`` are the nodes of the blocks' outputs [B,P+h·w,K] in their order, ``read`` the indices of the tokens of the
+    last one that the head reads: of the class token alone, or of all that it averages.
     """
 
     split: TorchSplit
     prefix: int  # P
     grid: tuple[int, int]  # h, w
     ends: tuple[str, ...]
-    read: tuple[int, ...]
+    read: Tensor = field(compare=False)  # [R] indices
 
     @classmethod
     def of(cls, split: Split) -> Blocks:
@@ -63,7 +63,7 @@ class Blocks:
         return tokens[:, self.prefix :].unflatten(1, self.grid)
 
 
-Found = tuple[int, tuple[int, int], tuple[str, ...], tuple[int, ...]]
+Found = tuple[int, tuple[int, int], tuple[str, ...], Tensor]
 _known: WeakKeyDictionary[nn.Module, Found] = WeakKeyDictionary()
 
 
@@ -107,7 +107,7 @@ def _ends(kinds: dict[str, set[type]], after: dict[str, int], attentions: int) -
     return None
 
 
-def _read(split: TorchSplit, end: str, count: int) -> tuple[int, ...]:
+def _read(split: TorchSplit, end: str, count: int) -> Tensor:
     """The tokens behind the last block that move the logits."""
     channels = int(_channels(split, end))
     with torch.enable_grad():
@@ -116,8 +116,8 @@ def _read(split: TorchSplit, end: str, count: int) -> tuple[int, ...]:
         logits = _tail(split, end, tokens)
         weight = torch.linspace(1, 2, logits.shape[1], device=logits.device, dtype=logits.dtype)
         gradient = torch.autograd.grad((logits * weight).sum(), tokens)[0]
-    rows = gradient[0].abs().sum(1).nonzero().flatten().tolist()
-    return tuple(rows) or tuple(range(count))  # a classifier of zeros reads nothing
+    rows = gradient[0].abs().sum(1).nonzero().flatten()
+    return rows if len(rows) else torch.arange(count, device=rows.device)  # a classifier of zeros reads nothing
 
 
 def _channels(split: TorchSplit, end: str) -> int:

@@ -36,7 +36,7 @@ class AttentionGuidedCAM:
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         blocks = Blocks.of(split)
-        read = list(blocks.read)
+        read = blocks.read
 
         def guided(chunk: slice) -> Tensor:
             _, scores, gradients = attention_gradients(split, forward.x[chunk], forward.target[chunk])

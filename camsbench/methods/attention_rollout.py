@@ -40,7 +40,7 @@ class AttentionRollout:
         @torch.no_grad()
         def rolled(chunk: slice) -> Tensor:
             mixed = [0.5 * p.mean(1) + 0.5 * _eye(p) for p in attentions(split, forward.x[chunk])]  # [m,N,N]
-            row = mixed[-1][:, list(blocks.read)].mean(1, keepdim=True)  # [m,1,N]
+            row = mixed[-1][:, blocks.read].mean(1, keepdim=True)  # [m,1,N]
             for block in reversed(mixed[:-1]):
                 row = row @ block
             return blocks.patches(row.squeeze(1))

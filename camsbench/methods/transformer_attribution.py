@@ -41,7 +41,7 @@ class TransformerAttribution:
         def attributed(chunk: slice) -> Tensor:
             found, _, gradients = attention_gradients(split, forward.x[chunk], forward.target[chunk])
             row = torch.zeros(len(found[0]), 1, found[0].shape[-1], device=forward.x.device, dtype=found[0].dtype)
-            row[:, :, list(blocks.read)] = 1 / len(blocks.read)
+            row[:, :, blocks.read] = 1 / len(blocks.read)
             for attention, gradient in zip(reversed(found), reversed(gradients), strict=True):
                 row = row + row @ (gradient * attention).relu().mean(1)
             return blocks.patches(row.squeeze(1))

@@ -17,7 +17,7 @@ from camsbench.models import graph
 from camsbench.models.compiled import compile_part
 from camsbench.models.folding import fold_norms
 from camsbench.models.layers import choose_cut, cut_at
-from camsbench.models.layout import Asked, Layout, in_proportion
+from camsbench.models.layout import Asked, Layout
 from camsbench.models.names import check_names
 from camsbench.models.order import check_order
 from camsbench.models.suitable import check_inputs, check_model, check_outputs, device_of, dtype_of, pass_through
@@ -231,17 +231,6 @@ def check_range(split: TorchSplit) -> None:
 def _does_not_recompose(name: str, layer: str, logits: Tensor, whole: Tensor, remedy: str) -> str:
     largest = (logits - whole).abs().max()
     return f"{name} cut at layer '{layer}' does not recompose (largest difference {largest:.2g}): {remedy}"
-
-
-def check_layout(A: object, size: tuple[int, int], name: str, layer: str) -> None:
-    """Refuse what is no feature map [B,K,h,w] of images ``size``: tokens [B,N,K], or channels last [B,h,w,K]."""
-    if isinstance(A, Tensor) and A.ndim == 4 and in_proportion(A.shape[2:], size):
-        return
-    shape = list(A.shape) if isinstance(A, Tensor) else type(A).__name__
-    raise CamsbenchError(
-        f"{name} at layer '{layer}' gives {shape}, no feature map [B,K,h,w]: "
-        "token and channels-last layouts are not supported, choose a convolutional layer with model.layer="
-    )
 
 
 def _test_input(model: nn.Module, preprocess: Preprocess) -> Tensor:

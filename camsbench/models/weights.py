@@ -29,7 +29,7 @@ class ModelSpec:
         source: ``torchvision`` or ``timm``; ``module`` (a function of one's own), ``checkpoint`` (a network that
             torch.export or TorchScript wrote) or ``onnx``.
         weights: a published name, a path, or ``random``; ``built`` for those that the function ``build`` gives.
-        layer: target layer, or several; None takes the last feature map larger than 1×1.
+        layer: target layer, or several; None takes the last at which all of the image still counts.
         layout: how its output lies (``camsbench.models.layout.KINDS``), with the ``grid`` of its tokens and the
             number ``prefix`` of those before; None: what its shape shows.
         fuse: ``mean`` averages the saliencies of several layers; None keeps a row a layer.

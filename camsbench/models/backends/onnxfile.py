@@ -25,9 +25,9 @@ from camsbench.models.backends.export import TOLERANCE, noise, readable, written
 from camsbench.models.backends.exported import Compile, ExportedSplit, Graph
 from camsbench.models.backends.onnxgraph import FLOAT, OnnxGraph, dims
 from camsbench.models.backends.scripted import as_onnx
+from camsbench.models.layout import in_proportion
 from camsbench.models.names import choose_names
 from camsbench.models.program import is_scripted
-from camsbench.models.split import check_layout
 from camsbench.models.suitable import normalised
 from camsbench.models.transforms import preprocess_of
 from camsbench.models.weights import ModelSpec, layers_of
@@ -228,7 +228,7 @@ class _Network:
             raise CamsbenchError(f"{what} at layer '{layer}' cannot be cut: the output is not made of it")
         features = self.rows(self.compile_graph(self.file(self.image, tensor)))
         A = features(noise(3, self.preprocess))
-        check_layout(A, self.preprocess.size, what, layer)
+        _check_layout(A, self.preprocess.size, what, layer)
         head = self.rows(self.compile_graph(self.file(tensor, self.output, A.shape[1:])), A)
         found, largest = head(A), float(outputs.abs().max())
         if found.shape != outputs.shape or not float((found - outputs).abs().max()) <= TOLERANCE * largest:
@@ -262,3 +262,14 @@ class _Network:
         if say:
             log.warning("%s holds its number of images fast: they are passed one by one", self.original.what)
         return lambda many: torch.cat([graph(one) for one in many.split(1)])
+
+
+def _check_layout(A: object, size: tuple[int, int], name: str, layer: str) -> None:
+    """Refuse what is no feature map [B,K,h,w] of images ``size``: tokens [B,N,K], or channels last [B,h,w,K]."""
+    if isinstance(A, Tensor) and A.ndim == 4 and in_proportion(A.shape[2:], size):
+        return
+    shape = list(A.shape) if isinstance(A, Tensor) else type(A).__name__
+    raise CamsbenchError(
+        f"{name} at layer '{layer}' gives {shape}, no feature map [B,K,h,w]: "
+        "in a file of ONNX, tokens and channels-last maps are not supported: choose another with model.layer="
+    )
