@@ -103,5 +103,5 @@ def attentions(split: Split, x: Tensor) -> list[Tensor]:
         return probabilities
 
     with opened(keep):
-        split.logits(x)
+        split.plain.logits(x)  # whose last attention has all its queries
     return found

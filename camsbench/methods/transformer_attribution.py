@@ -59,6 +59,6 @@ def attention_gradients(split: Split, x: Tensor, target: Tensor) -> tuple[list[T
 
     with torch.enable_grad():
         with opened(keep):
-            logits = split.logits(x)
+            logits = split.plain.logits(x)  # whose last attention has all its queries
         gradients = torch.autograd.grad(split.asked.score(logits, target).sum(), found, materialize_grads=True)
     return [p.detach() for p in found], list(gradients)
