@@ -43,7 +43,7 @@ class Passes:
 
     ``through`` counts the gradients, among those of ``backward``, that went on from the head through the features.
     ``tail`` counts the copies that a closed form (``camsbench.core.closed_forms``) takes through the layers behind the
-    head's first linear one, which ``head`` does not see.
+    head's first linear one, or as a few tokens through a head of tokens, which ``head`` does not see.
     """
 
     features: int = 0
