@@ -82,11 +82,15 @@ def _made(head: fx.GraphModule, parts: tuple[Tensor, ...]) -> fx.GraphModule | N
         return None
     with torch._C.DisableTorchFunction():
         trial = tried(head)
-        quick = sharing(trial, counted)
-        return sharing(head, counted) if all(_same(trial, quick, parts, images) for images in (1, 2, 3)) else None
+        quick = fx.Interpreter(sharing(trial, counted))  # a GraphModule prints what it raises
+        try:
+            same = all(_same(trial, quick, parts, images) for images in (1, 2, 3))
+        except Exception:  # of sizes that do not fit; modules raise many kinds
+            return None
+    return sharing(head, counted) if same else None
 
 
-def _same(trial: nn.Module, quick: fx.GraphModule, parts: tuple[Tensor, ...], images: int) -> bool:
+def _same(trial: nn.Module, quick: fx.Interpreter, parts: tuple[Tensor, ...], images: int) -> bool:
     """Whether both give the same logits of tokens of three kinds, one of which some images lack."""
     A, *beside = noise_like(parts, images)
     generator = torch.Generator().manual_seed(images)
@@ -95,12 +99,8 @@ def _same(trial: nn.Module, quick: fx.GraphModule, parts: tuple[Tensor, ...], im
     kind[0] %= 2
     all_of_them = tokens.gather(2, kind[:, None].expand(-1, A.shape[1], -1)).view_as(A)
     counts = F.one_hot(kind, 3).sum(1).to(A)
-    try:
-        given = (tokens[..., None], *_few((A, *beside), 3), counts.log())
-        got = fx.Interpreter(quick).run(*given, enable_io_processing=False)  # a GraphModule prints what it raises
-    except Exception:  # of sizes that do not fit; modules raise many kinds
-        return False
-    return agrees(got, trial(all_of_them, *beside))
+    given = (tokens[..., None], *_few((A, *beside), 3), counts.log())
+    return agrees(quick.run(*given, enable_io_processing=False), trial(all_of_them, *beside))
 
 
 def _few(parts: tuple[Tensor, ...], count: int) -> list[Tensor]:
