@@ -49,6 +49,7 @@ SECTIONS = {
     ),
     "reciprocam": Section("ReciproCAM on each backend, against openvino-xai", "reciprocam", "reciprocam"),
     "vgg": Section("ReciproCAM on VGG16 (random weights), the activations given", "reciprocam", "vgg"),
+    "vit": Section("ReciproCAM and Grad-CAM on ViT-B/16 (random weights)", "vit", "vit"),
     "curves": Section("Insertion and deletion, maps given", "metrics", "curves"),
     "runs": Section("Methods that share a run, without metrics", "runs", "methods"),
     "efficiency": Section("Efficiency of whole runs with seven metrics", "runs", "efficiency"),
@@ -68,8 +69,8 @@ TEXT = (
     "group's first line, the median of paired repeats that take turns; `least` and `most` of them. `difference`: the "
     "largest between two maps after min-max (between two values, of a metric), to the group's first line of camsbench "
     "or to its preset that reads the method as the peer does. Passes: F whole forward, head of it alone, B backward, "
-    "tail of the head behind its first linear layer. All contenders have the same threads and, but where they run as "
-    "they come, the same allocator setting."
+    "tail of the head behind its first linear layer, or of few tokens. All contenders have the same threads and, but "
+    "where they run as they come, the same allocator setting."
 )
 
 WHOLE = (

@@ -16,6 +16,7 @@ from camsbench.core import scoring
 from camsbench.core.passes import count_passes
 from camsbench.core.preprocess import Preprocess
 from camsbench.models.folding import fold_norms
+from camsbench.models.randomise import randomised
 from camsbench.models.split import TorchSplit
 from camsbench.models.weights import weight_hash
 
@@ -142,6 +143,27 @@ def test_the_fold_follows_weights_that_change() -> None:
         next(other.model.get_submodule("conv1").parameters()).mul_(2)
     assert not torch.equal(agrees(other), second)
     assert torch.equal(agrees(split), second)
+
+
+class ReadsWeight(Norms):
+    """A weight that the graph reads itself, behind a BatchNorm that folds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(self.late(self.shared(self.folds(self.conv(x)))).mean((2, 3)), self.fc.weight)
+
+
+def test_the_fold_follows_weights_that_the_graph_reads_itself() -> None:
+    split = cut(ReadsWeight().eval(), "folds", replace(SMALL, crop=8), name="reads", fold=True)
+    copy_of_it = randomised(split, 0)
+    with torch.no_grad():
+        parts = split.parts(torch.ones(1, 3, 8, 8))
+        before = split.head(*parts)
+        assert fold_norms(split.head_graph) is not split.head_graph
+        with copy_of_it.without([]) as same:
+            assert torch.equal(same.head(*parts), before)
+        with copy_of_it.without(["fc"]) as random:
+            assert torch.allclose(random.head(*parts), random.with_options(fold=False).head(*parts))
+            assert not torch.allclose(random.head(*parts), before)
 
 
 def test_a_fold_that_does_not_recompose_is_refused() -> None:

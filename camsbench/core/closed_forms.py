@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.core.alike import scores_by_kind
 from camsbench.core.heads import LinearHead, linear_head
 from camsbench.core.passes import at_least_single, in_micro_batches
 from camsbench.core.targets import Target, confidence_or_score
@@ -37,10 +38,12 @@ def cell_scores(split: Split, forward: Forward, masks: Tensor, probability: bool
     The head's first layer is linear in A_n: with W places behind the pooling it is Σ_w pool(M_n)_w (W_w A_n) + b, so
     that a cell costs the few slices W_w that its mask reaches instead of the whole layer; the layers behind it run for
     every cell. For an average pool and a linear layer that is a 1×1 convolution of the classifier.
+
+    Behind attention a cell costs a token of each of its mask's values instead of all (``camsbench.core.alike``).
     """
     head = linear_head(split)
     if head is None:
-        return None
+        return scores_by_kind(split, forward, masks, probability)
     A = forward.A.relu() if head.rectified else forward.A
     share = _shares(head, masks)  # [N,W]
     if share.shape[1] > 1 and not split.options.repack:

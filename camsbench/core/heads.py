@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from camsbench.core.graphs import sharing
 from camsbench.core.types import Split
 
 AVERAGES: set[Any] = {nn.AdaptiveAvgPool2d, nn.AvgPool2d, F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, "mean"}
@@ -161,7 +162,7 @@ def _chain(head: fx.GraphModule, nodes: list[fx.Node]) -> fx.GraphModule:
         before = made
         made = graph.node_copy(node, lambda _, before=before: before)  # type: ignore[misc]
     graph.output(made)
-    return fx.GraphModule(head, graph)
+    return sharing(head, graph)
 
 
 def _behind(head: fx.GraphModule, linear: fx.Node) -> fx.GraphModule:
@@ -174,7 +175,7 @@ def _behind(head: fx.GraphModule, linear: fx.Node) -> fx.GraphModule:
             graph.output(copies[node.args[0]])
         else:
             copies[node] = graph.node_copy(node, copies.__getitem__)
-    return fx.GraphModule(head, graph)
+    return sharing(head, graph)
 
 
 def _what(head: fx.GraphModule, node: fx.Node) -> type[nn.Module] | Callable[..., Any] | str:

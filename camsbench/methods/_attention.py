@@ -104,7 +104,7 @@ def attentions(split: Split, x: Tensor) -> list[Tensor]:
         return probabilities
 
     with opened(keep):
-        split.logits(x)
+        split.plain.logits(x)  # whose last attention has all its queries
     return found
 
 
@@ -121,6 +121,6 @@ def attention_gradients(split: Split, x: Tensor, target: Tensor) -> tuple[list[T
 
     with torch.enable_grad():
         with opened(keep):
-            logits = split.logits(x)
+            logits = split.plain.logits(x)
         gradients = torch.autograd.grad(split.asked.score(logits, target).sum(), found, materialize_grads=True)
     return [p.detach() for p in found], scores, list(gradients)

@@ -36,7 +36,8 @@ class ReciproCAM:
     """ReciproCAM (Byun and Lee 2024, Eq. 5-7): y_n = score of the head when only cell n of the activations is left.
 
     Behind an average pool, or VGG's max pool, and a linear layer the scores have a closed form, which is taken
-    (``camsbench.core.closed_forms``); other heads are passed once a cell.
+    (``camsbench.core.closed_forms``), and attention that knows no places needs a token of each kind
+    (``camsbench.core.alike``); other heads are passed once a cell.
 
     Args:
         mask: ``cell`` keeps A at the one cell, as the paper says; ``gaussian`` spreads it over the 3×3 cells around,

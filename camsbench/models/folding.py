@@ -119,7 +119,11 @@ def _fold(part: fx.GraphModule) -> Folding:
         elif node.op == "get_attr":
             owner, _, leaf = node.target.rpartition(".")
             modules[node.target] = getattr(part.get_submodule(owner), leaf)
-    return Folding(fx.GraphModule(modules, graph).eval(), pairs)
+    module = fx.GraphModule(modules, graph).eval()
+    # a weight that the graph itself reads is read where ``part`` has it, which follows when it is replaced there
+    module._parameters, module._buffers = part._parameters, part._buffers
+    module._modules = {**part._modules, **own}
+    return Folding(module, pairs)
 
 
 def _pair(part: fx.GraphModule, node: fx.Node) -> Pair | None:

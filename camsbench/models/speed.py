@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camsbench.core.alike import head_by_kind, one_of_each
 from camsbench.core.heads import linear_head
 from camsbench.core.passes import Passes
 from camsbench.core.types import Split
@@ -76,6 +77,9 @@ def time_by_kind(
         if closed is not None and (rest := closed.rest) is not None:
             behind = torch.zeros(len(A), closed.linear.out_features, device=A.device)
             tail = cost(lambda: rest(behind), len(A))
+        elif passes.tail and (by_kind := head_by_kind(split, parts)) is not None:
+            each = one_of_each(parts, 2)
+            tail = cost(lambda: by_kind(*each), len(A))
     back_head = cost(lambda: back(lambda leaf: split.head(leaf, *beside), A), len(A)) - head if passes.backward else 0.0
     back_features = cost(lambda: back(split.features, x), len(x)) - features if passes.through else 0.0
     return Speed(features, head, max(0.0, back_head), max(0.0, back_features), tail)

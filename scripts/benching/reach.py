@@ -151,6 +151,21 @@ def targets() -> list[Target]:
             ratio("vgg", "vgg16", ("a pass a cell",), torch),
         ),
         *(
+            Target(
+                f"ReciproCAM on ViT-B/16 against the plain batched head, 196 cells, mask {mask}",
+                3,
+                False,
+                ratio("vit", f"ReciproCAM, {mask}", ("a pass a cell, all queries",), f"{torch}, a token of each kind"),
+            )
+            for mask in ("cell", "gaussian")
+        ),
+        Target(
+            "Grad-CAM on ViT-B/16, batch 16, over a bare forward",
+            1.15,
+            True,
+            ratio("vit", "Grad-CAM", (torch,), "bare forward, all queries"),
+        ),
+        *(
             Target(f"{what}{how}", 2, False, ratio("curves", group, (f"{peer}{how}",), torch))
             for how in (COMES, "")
             for what, group, peer in (
