@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-faults lint type smoke methods families parity gallery audit plan digits bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
+.PHONY: help demo test test-all test-faults lint type smoke methods families parity gallery audit plan digits digits-transformer bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -102,6 +102,17 @@ digits: $(VENV)/.dev  ## the worked example outside ImageNet: train three small 
 
 plan: $(VENV)/.demo  ## passes and hours of ReciproCAM's Table 1, before any work; ARGS=... for another run
 	$(BIN)/python -m camsbench.plan $(or $(ARGS),experiment=reciprocam_table1)
+
+DIGITS_TRANSFORMER := results/digits_transformer
+digits-transformer: $(VENV)/.dev  ## the same example with a small vision transformer and the methods for these
+	$(AS_DIGITS) -m digits.train --output $(DIGITS_TRANSFORMER) --network transformer --epochs 14 $(ARGS)
+	$(AS_DIGITS) -m camsbench model=module model.build=digits.transformer:build ++model.options.outputs=10 \
+	  model.weights=$(DIGITS_TRANSFORMER)/labels.pth model.output=labels \
+	  data=table data.file=$(DIGITS_TRANSFORMER)/labels.csv target=label \
+	  'method=[gradcam,layercam,reciprocam,vit_reciprocam_gaussian,attention_guided_cam,transformer_attribution,legrad,attnlrp]' \
+	  'metric=[drop,insertion,deletion,pointing,energy_pointing]' gallery=6 runtime.bare=0 \
+	  protocol.insertion.steps=14 protocol.deletion.steps=14 output=$(DIGITS_TRANSFORMER)/labels_run
+	$(AS_DIGITS) -m digits.evidence $(DIGITS_TRANSFORMER) --questions labels
 
 bench: $(VENV)/.dev  ## beside the peers, method by method in one run, to results/bench; about an hour on two quiet cores
 	$(BIN)/python scripts/bench.py $(if $(wildcard .venv-ovx/bin/python),--openvino-xai-python .venv-ovx/bin/python) $(ARGS)

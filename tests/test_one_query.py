@@ -101,7 +101,7 @@ def queries(run: Callable[[], Tensor]) -> list[int]:
     """How many queries each attention of a pass has."""
     seen: list[int] = []
 
-    def look(probabilities: Tensor) -> Tensor:
+    def look(probabilities: Tensor, _: Tensor) -> Tensor:
         seen.append(probabilities.shape[2])
         return probabilities
 

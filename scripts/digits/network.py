@@ -19,7 +19,7 @@ class Network(nn.Module):
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            *_block(1, 16, 2), *_block(16, 32, 2), *_block(32, 64, 1), *_block(64, 64, 1), *_block(64, 96, 1)
+            *block(1, 16, 2), *block(16, 32, 2), *block(32, 64, 1), *block(64, 64, 1), *block(64, 96, 1)
         )
         self.head = nn.Linear(96, outputs)
 
@@ -33,5 +33,6 @@ def build(outputs: int) -> tuple[nn.Module, dict[str, object]]:
     return Network(outputs), TRANSFORM
 
 
-def _block(channels: int, more: int, stride: int) -> list[nn.Module]:
+def block(channels: int, more: int, stride: int) -> list[nn.Module]:
+    """A convolution to ``more`` channels, its norm and its ReLU."""
     return [nn.Conv2d(channels, more, 3, stride, 1, bias=False), nn.BatchNorm2d(more), nn.ReLU()]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -21,21 +22,25 @@ from torch import Tensor, nn
 
 from digits.network import MEAN, STD, Network
 from digits.pictures import EITHER, Painter, Picture
+from digits.transformer import transformer
 
 BATCH = 64
 BOX = ("xmin", "ymin", "xmax", "ymax")
 ASKED = {"labels": 10, "either": 1, "sum": 1}  # the questions, and the outputs of their networks
 
 
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"network": Network, "transformer": transformer}
+RATES = {"network": 0.01, "transformer": 0.003}  # of learning, at their highest
+LARGEST = {"network": math.inf, "transformer": 1.0}  # length of a step's gradient
 CLASSES = {"labels": [str(digit) for digit in range(10)], "either": [f"a {digit}" for digit in EITHER]}
 
 
 class Heads(nn.Module):
     """One trunk for the three questions: trained together, it takes a third of the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: str) -> None:
         super().__init__()
-        self.trunk = Network(sum(ASKED.values()))
+        self.trunk = NETWORKS[network](sum(ASKED.values()))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return list(self.trunk(x).split(list(ASKED.values()), 1))
@@ -62,14 +67,14 @@ def pixels_of(pictures: Sequence[Picture]) -> Tensor:
     return (torch.stack([picture.pixels for picture in pictures])[:, None] - MEAN) / STD
 
 
-def train(pictures: Sequence[Picture], epochs: int, seed: int) -> Heads:
+def train(pictures: Sequence[Picture], epochs: int, seed: int, network: str = "network") -> Heads:
     """The networks after so many rounds over the pictures."""
     torch.manual_seed(seed)
-    heads = Heads()
+    heads = Heads(network)
     x, asked = pixels_of(pictures), answers(pictures)
     steps = epochs * len(list(_batches(len(x))))
     optimizer = torch.optim.AdamW(heads.parameters(), weight_decay=0.01)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, steps)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATES[network], steps)
     for epoch in range(epochs):
         total, begun = 0.0, time.perf_counter()
         for chosen in _batches(len(x)):
@@ -79,6 +84,7 @@ def train(pictures: Sequence[Picture], epochs: int, seed: int) -> Heads:
             loss = loss + F.smooth_l1_loss(value, asked[2][chosen]) / 4
             optimizer.zero_grad()
             loss.backward()
+            nn.utils.clip_grad_norm_(heads.parameters(), LARGEST[network])
             optimizer.step()
             rate.step()
             total += float(loss.detach()) * len(chosen)
@@ -131,10 +137,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/digits"))
     parser.add_argument("--training", type=int, default=4000, help="pictures to train on (default: %(default)s)")
     parser.add_argument("--measured", type=int, default=100, help="pictures to write (default: %(default)s)")
+    parser.add_argument("--network", choices=list(NETWORKS), default="network", help="(default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=24, help="(default: %(default)s)")
     args = parser.parse_args()
     training = Painter(seed=0, training=True)
-    heads = train([training.paint() for _ in range(args.training)], args.epochs, seed=0)
+    heads = train([training.paint() for _ in range(args.training)], args.epochs, seed=0, network=args.network)
     others = Painter(seed=1, training=False)
     measured = [others.paint() for _ in range(args.measured)]
     write(measured, args.output)
