@@ -148,7 +148,9 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 # grad-cam and quantus each install a full OpenCV, which wants a screen's libraries: the headless one goes last.
+# lxt, whose rules AttnLRP is compared with, asks for transformers, bitsandbytes and more: its rules need PyTorch alone.
 $(VENV)/.dev: pyproject.toml $(VENV)/.demo
 	$(PIP) -e '.[demo,peers,dev]'
+	$(PIP) --no-deps lxt==2.1
 	$(PIP) --force-reinstall --no-deps opencv-python-headless
 	@touch $@

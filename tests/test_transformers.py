@@ -343,21 +343,26 @@ def test_legrad_by_hand(two: tuple[TwoPatches, TorchSplit, Forward]) -> None:
 
 @pytest.mark.parametrize("class_token", [True, False])
 @pytest.mark.parametrize("layer", ["blocks.1.norm1", "blocks.0"])
-def test_vit_reciprocam_by_hand(two: tuple[TwoPatches, TorchSplit, Forward], layer: str, class_token: bool) -> None:
-    """The sum before the last block with one patch left, and its norm with the same one left."""
+@pytest.mark.parametrize(("mask", "next_to_it"), [("cell", 0.0), ("gaussian", 0.125)])
+def test_vit_reciprocam_by_hand(
+    two: tuple[TwoPatches, TorchSplit, Forward], mask: str, next_to_it: float, layer: str, class_token: bool
+) -> None:
+    """The sum before the last block with one patch left, and its norm with the same one left; or with a quarter of it
+    and an eighth of the other."""
     model, _, given = two
     split = cut(model, layer, prepared(8, 16), name="two")
     _, _, outputs, _ = by_hand(model, given.x)
     block, expected = model.blocks[1], []
     assert isinstance(block, OneHead)
-    for patch in (1, 2):
-        keep = torch.tensor([float(class_token), float(patch == 1), float(patch == 2)])[:, None]
+    itself = 1.0 if mask == "cell" else 0.25
+    for weights in ((itself, next_to_it), (next_to_it, itself)):
+        keep = torch.tensor([float(class_token), *weights])[:, None]
         tokens, normed = outputs[0] * keep, block.norm1(outputs[0]) * keep
         q, k, v = block.qkv(normed).chunk(3, -1)
         tokens = tokens + block.proj((q @ k.T / 6**0.5).softmax(1) @ v)
         tokens = tokens + F.gelu(block.mlp(block.norm2(tokens)))
         expected.append(model.head(model.norm(tokens)[0])[3])
-    method = ViTReciproCAM(mask="cell", class_token=class_token)
+    method = ViTReciproCAM(mask=mask, class_token=class_token)
     got = method(split, forward(split, given.x, given.target, (0,)))
     torch.testing.assert_close(got, torch.stack(expected).view(1, 1, 2), rtol=1e-4, atol=1e-5)
 

@@ -28,8 +28,8 @@ class ViTReciproCAM:
     layer is that norm itself, as by default behind the last class-token block, this is already so.
 
     Args:
-        mask: ``gaussian`` spreads patch n over the 3×3 patches around it, as that library does by default; ``cell``
-            keeps it where it is.
+        mask: ``cell`` keeps patch n; ``gaussian`` keeps the 3×3 patches around it too, each what it holds, weighed by
+            [1,2,1]²/16, as that library does by default (ReciproCAM's spreads the one cell over the 3×3).
         class_token: whether the class token, and others that are no patch, stay as they are; else they are 0.
         score: ``logit``, as there, or ``softmax`` (probability of the target).
 
@@ -60,15 +60,16 @@ class ViTReciproCAM:
             forward = replace(forward, beside=tuple(_without_prefix(forward, each) for each in forward.beside))
         probability = self.score == "softmax"
         sum_before = not any(each.shape[1] > height * width for each in forward.beside)  # no norm has been passed
-        closed = None if sum_before else cell_scores(split, forward, masks, probability)
-        if closed is not None:
-            return closed.view(-1, height, width)
-        cells, rule = forward.A.flatten(2), _MaskBehindNorm(height * width, self.class_token)
+        if not sum_before and self.mask == "cell":
+            closed = cell_scores(split, forward, masks, probability)
+            if closed is not None:
+                return closed.view(-1, height, width)
+        rule = _MaskBehindNorm(height * width, self.class_token)
 
         def perturb(image: Tensor, cell: Tensor) -> Tensor:
             rule.mask = masks[cell].flatten(1)
             rule.done = not sum_before
-            return cells[image, :, cell][:, :, None, None] * masks[cell][:, None]
+            return forward.A[image] * masks[cell][:, None]
 
         with rule:
             scores = score_features(split, forward, perturb, height * width, probability)
@@ -83,7 +84,8 @@ def _without_prefix(forward: Forward, beside: Tensor) -> Tensor:
 
 
 class _MaskBehindNorm(Rules):
-    """While entered, the first norm of each pass gives tokens times ``mask`` [m,N]; its prefix stays, or is 0."""
+    """While entered, the first norm of each pass is of the tokens that ``mask`` [m,N] was not yet multiplied into, and
+    its output is multiplied by it; its prefix stays, or is 0."""
 
     def __init__(self, patches: int, prefix_stays: bool) -> None:
         super().__init__(dict.fromkeys(NORMS, self._masked))
@@ -92,10 +94,10 @@ class _MaskBehindNorm(Rules):
         self.done = False
 
     def _masked(self, function: Function, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        out: Tensor = function(x, *args, **kwargs)
-        if self.done or self.mask is None or out.ndim != 3:
-            return out
+        if self.done or self.mask is None or x.ndim != 3:
+            return function(x, *args, **kwargs)
         self.done = True
-        prefix = out.shape[1] - self.patches
-        before = torch.full_like(self.mask[:, :1], float(self.prefix_stays)).expand(-1, prefix)
-        return out * torch.cat([before, self.mask], 1)[..., None]
+        before = torch.full_like(self.mask[:, :1], float(self.prefix_stays)).expand(-1, x.shape[1] - self.patches)
+        mask = torch.cat([before, self.mask], 1)[..., None]
+        out: Tensor = function(x / torch.where(mask == 0, 1, mask), *args, **kwargs)
+        return out * mask
