@@ -13,6 +13,7 @@ from methods import render
 import camsbench
 from camsbench.config.compose import compose_config
 from camsbench.config.families import FAMILIES, NONE
+from camsbench.config.instantiate import make_metrics
 from camsbench.data.embedded import samples
 from camsbench.data.loader import read
 from camsbench.errors import CamsbenchError
@@ -48,8 +49,8 @@ def main(given: list[str] | None = None) -> int:
     args.output.write_text(
         "# Families of networks on tokens\n\n"
         "One image, random weights, no option but the network's name; `✓` a finite map (or a number for each of the "
-        "default metrics, of Grad-CAM's map), a number the sentence below that refuses it before any work. Why each is "
-        "cut where it is: `python -m camsbench.ls models`. Written by `make families`.\n\n"
+        "default metrics, in 14 steps, of Grad-CAM's map), a number the sentence below that refuses it before any "
+        "work. Why each is cut where it is: `python -m camsbench.ls models`. Written by `make families`.\n\n"
         f"{table}\n\n{notes}\n\nNot cut:\n\n{refused}\n"
     )
     return int(wrong > 0)
@@ -67,15 +68,16 @@ def cell(method: str, split: TorchSplit, x: torch.Tensor, reasons: dict[str, int
     try:
         saliency = camsbench.explain(method, split, x)
     except CamsbenchError as error:
-        return number(str(error).replace(split.name, "the network").replace(f"'{split.layer}'", "its layer"), reasons)
+        said = str(error).replace(split.name, "the network").replace(f" at layer '{split.layer}'", "")
+        return number(said.removeprefix(f"method={method}: "), reasons)
     return "✓" if saliency.isfinite().all() else "not finite"
 
 
 def metrics(split: TorchSplit, x: torch.Tensor, reasons: dict[str, int]) -> str:
     """``✓`` where every default metric gives a number."""
-    names = list(compose_config([]).metric)
+    chosen = make_metrics(compose_config(["protocol.insertion.steps=14", "protocol.deletion.steps=14"]))
     try:
-        row = camsbench.evaluate("gradcam", split, x, metrics=names)
+        row = camsbench.evaluate("gradcam", split, x, metrics=list(chosen.values()))
     except CamsbenchError as error:
         return number(str(error), reasons)
     empty = [name for name in row.columns if row[name].isna().any()]
