@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import timm
 import torch
 from methods import render
 
@@ -35,7 +36,7 @@ def main(given: list[str] | None = None) -> int:
     lines, wrong, reasons = [], 0, dict[str, int]()
     for family, name, layer, _ in chosen:
         start = time.perf_counter()
-        split = camsbench.load_model(name if "/" in name else f"timm/{name}", weights="random", device="cpu")
+        split = load(name)
         wrong += split.layer != layer
         x = picture(split)
         cells = [cell(method, split, x, reasons) for method in METHODS]
@@ -48,12 +49,22 @@ def main(given: list[str] | None = None) -> int:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(
         "# Families of networks on tokens\n\n"
-        "One image, random weights, no option but the network's name; `✓` a finite map (or a number for each of the "
+        "One image, random weights, no option but the network's name (and ten classes for DINO, SigLIP and EVA, whose "
+        "published weights have no classifier); `✓` a finite map (or a number for each of the "
         "default metrics, in 14 steps, of Grad-CAM's map), a number the sentence below that refuses it before any "
         "work. Why each is cut where it is: `python -m camsbench.ls models`. Written by `make families`.\n\n"
         f"{table}\n\n{notes}\n\nNot cut:\n\n{refused}\n"
     )
     return int(wrong > 0)
+
+
+def load(name: str) -> TorchSplit:
+    """A family's network with random weights; where its published ones have no classifier, with one of ten classes."""
+    if "/" in name:
+        return camsbench.load_model(name, weights="random", device="cpu")
+    features = timm.get_pretrained_cfg(name).num_classes == 0
+    options = {"num_classes": 10} if features else None
+    return camsbench.load_model(f"timm/{name}", weights="random", device="cpu", options=options)
 
 
 def picture(split: TorchSplit) -> torch.Tensor:

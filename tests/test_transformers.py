@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ from camsbench.methods.vit_reciprocam import ViTReciproCAM
 from camsbench.models import backends
 from camsbench.models.layout import Asked, Layout, layout_of
 from camsbench.models.split import TorchSplit, cut
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+from families import load
 
 
 def prepared(height: int, width: int) -> Preprocess:
@@ -98,7 +103,7 @@ QUICK = ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "levit_128s", "
     [pytest.param(name, layer, marks=[pytest.mark.slow] * (name not in QUICK)) for _, name, layer, _ in FAMILIES],
 )
 def test_families_are_cut_where_the_list_says(name: str, layer: str) -> None:
-    split = camsbench.load_model(name if "/" in name else f"timm/{name}", weights="random", device="cpu")
+    split = load(name)
     assert split.layer == layer
     x = torch.randn(1, *split.preprocess.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -64,7 +64,8 @@ class ViTReciproCAM:
             closed = cell_scores(split, forward, masks, probability)
             if closed is not None:
                 return closed.view(-1, height, width)
-        rule = _MaskBehindNorm(height * width, self.class_token)
+        prefix = forward.beside[0].shape[1] if forward.beside else 0
+        rule = _MaskBehindNorm(height * width, prefix, self.class_token)
 
         def perturb(image: Tensor, cell: Tensor) -> Tensor:
             rule.mask = masks[cell].flatten(1)
@@ -87,17 +88,17 @@ class _MaskBehindNorm(Rules):
     """While entered, the first norm of each pass is of the tokens that ``mask`` [m,N] was not yet multiplied into, and
     its output is multiplied by it; its prefix stays, or is 0."""
 
-    def __init__(self, patches: int, prefix_stays: bool) -> None:
+    def __init__(self, patches: int, prefix: int, prefix_stays: bool) -> None:
         super().__init__(dict.fromkeys(NORMS, self._masked))
-        self.patches, self.prefix_stays = patches, prefix_stays
+        self.patches, self.prefix, self.prefix_stays = patches, prefix, prefix_stays
         self.mask: Tensor | None = None
         self.done = False
 
     def _masked(self, function: Function, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if self.done or self.mask is None or x.ndim != 3:
+        if self.done or self.mask is None or x.ndim != 3 or x.shape[1] != self.patches + self.prefix:
             return function(x, *args, **kwargs)
         self.done = True
-        before = torch.full_like(self.mask[:, :1], float(self.prefix_stays)).expand(-1, x.shape[1] - self.patches)
+        before = torch.full_like(self.mask[:, :1], float(self.prefix_stays)).expand(-1, self.prefix)
         mask = torch.cat([before, self.mask], 1)[..., None]
         out: Tensor = function(x / torch.where(mask == 0, 1, mask), *args, **kwargs)
         return out * mask

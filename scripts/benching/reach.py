@@ -160,6 +160,12 @@ def targets() -> list[Target]:
             for mask in ("cell", "gaussian")
         ),
         Target(
+            "ViT-ReciproCAM on ViT-B/16 against the plain batched head, 196 tokens, mask gaussian",
+            3,
+            False,
+            ratio("vit", "ViT-ReciproCAM, gaussian", ("a pass a cell, all queries",), f"{torch}, one query"),
+        ),
+        Target(
             "Grad-CAM on ViT-B/16, batch 16, over a bare forward",
             1.15,
             True,

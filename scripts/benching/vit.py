@@ -14,10 +14,11 @@ from benching.timing import Contender, Row, measure
 from camsbench.core import scoring
 from camsbench.core.types import Forward
 from camsbench.methods.reciprocam import ReciproCAM, spatial_masks
+from camsbench.methods.vit_reciprocam import ViTReciproCAM
 from camsbench.models.split import TorchSplit
 
 MODEL = "timm/vit_base_patch16_224"
-KINDS, ALL = "camsbench, torch, a token of each kind", "all queries"
+KINDS, ONE, ALL = "camsbench, torch, a token of each kind", "camsbench, torch, one query", "all queries"
 
 
 def vit(bench: Bench) -> list[Row]:
@@ -36,6 +37,12 @@ def vit(bench: Bench) -> list[Row]:
             bare(split.plain, x, ALL),
         ]
         rows += measure("vit", f"ReciproCAM, {mask}", n, contenders, bench.times(5), bench.budget / 3)
+    form = ViTReciproCAM(mask="gaussian")
+    contenders = [
+        Contender(ONE, partial(form, split, forward), split),
+        Contender(f"a pass a cell, {ALL}", partial(form, split.plain, forward), split, ONE),
+    ]
+    rows += measure("vit", "ViT-ReciproCAM, gaussian", n, contenders, bench.times(5), bench.budget / 3)
     x, target = pictures(batch := 2 if bench.smoke else BATCH, MODEL), [0] * batch
     contenders = [
         bare(split.plain, x, ALL),
