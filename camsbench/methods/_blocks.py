@@ -88,9 +88,7 @@ def _find(split: TorchSplit) -> Found:
         for graph in (split.features_graph, split.head_graph):
             parts = _run(graph, parts, {}, tuple(kinds), lambda name: after.__setitem__(name, len(seen)))
     if not seen or any(pair != (count, count) for pair in seen):
-        raise CamsbenchError(
-            f"the attention of {split.name} is not everywhere of each of its {count} tokens to every other"
-        )
+        raise CamsbenchError(f"the attention of {split.name} is not everywhere of each of its tokens to every other")
     ends = _ends(kinds, after, len(seen))
     if ends is None:
         raise CamsbenchError(f"{split.name} has no {len(seen)} blocks of one attention each")
