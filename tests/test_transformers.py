@@ -395,3 +395,90 @@ def test_a_run_and_its_sanity_checks(quick_run: QuickRun, tmp_path: Path) -> Non
     assert done.rows.filter(like="sanity").notna().all(axis=None)
     with pytest.raises(CamsbenchError, match="method=lrp: relevance has no rule for"):
         quick_run(tmp_path / "other", *chosen, "method=[lrp]", "metric=[drop]")
+
+
+# What a reviewer found
+
+
+def test_attnlrp_knows_parameters_that_learn(x: Tensor) -> None:
+    model = small_vit("deit3_small_patch16_224", init_values=0.5)
+    split = cut(model, None, prepared(64, 64), name="deit3")
+    expected = camsbench.explain("attnlrp", split, x, [1, 2])
+    model.requires_grad_(True)
+    learning = cut(model, None, prepared(64, 64), name="deit3")
+    torch.testing.assert_close(camsbench.explain("attnlrp", learning, x, [1, 2]), expected, rtol=0, atol=1e-5)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+class Einsum(OneHead):
+    def forward(self, tokens: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm1(tokens))[:, None].chunk(3, -1)
+        scores = torch.einsum("bhnd,bhmd->bhnm", q, k).softmax(-1)
+        return tokens + self.proj((scores @ v).squeeze(1))
+
+
+def test_attnlrp_refuses_products_without_a_rule() -> None:
+    model = TwoPatches()
+    model.blocks = nn.ModuleList([Einsum(), Einsum()])
+    split = cut(model.eval().requires_grad_(False), None, prepared(8, 16), name="two")
+    with pytest.raises(CamsbenchError, match=r"relevance has no rule for torch\.functional\.einsum"):
+        camsbench.explain("attnlrp", split, torch.randn(1, 3, 8, 16))
+    assert camsbench.explain("legrad", split, torch.randn(1, 3, 8, 16)).isfinite().all()
+
+
+@pytest.mark.slow
+def test_an_order_by_windows_is_found_out() -> None:
+    for layer in ("blocks.0", "blocks.2"):
+        with pytest.raises(CamsbenchError, match="patches by rows"):
+            camsbench.load_model("timm/hiera_tiny_224", weights="random", layer=layer, device="cpu")
+
+
+def test_a_softmax_over_branches_is_no_attention() -> None:
+    model = timm.create_model("skresnet18", num_classes=10).eval().requires_grad_(False)
+    split = cut(model, None, prepared(64, 64), name="skresnet18")
+    for method in ("deeplift", "fullgrad"):
+        assert camsbench.explain(method, split, torch.randn(1, 3, 64, 64)).isfinite().all()
+    with pytest.raises(CamsbenchError, match="has no attention"):
+        camsbench.explain("attnlrp", split, torch.randn(1, 3, 64, 64))
+
+
+@pytest.mark.slow
+def test_a_backend_that_cannot_mask_the_norm_says_so(tmp_path: Path, x: Tensor) -> None:
+    twin = backends.move_to("onnxruntime", [cut(small_vit(), "blocks.0", prepared(64, 64), name="vit")], tmp_path)[0]
+    with pytest.raises(CamsbenchError, match="has a norm behind it, which is masked in PyTorch alone"):
+        camsbench.explain("vit_reciprocam", twin, x)
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+def test_more_registers_than_patches(class_token: bool, x: Tensor) -> None:
+    model = small_vit(patch_size=32, reg_tokens=4)
+    split = cut(model, "blocks.0", prepared(64, 64), name="vit")
+    assert split.layout == Layout("tokens", (2, 2), 5)
+    given = forward(split, x[:1], torch.tensor([3]), (0,))
+    A, prefix = given.A.flatten(2)[0].T, given.beside[0][0]
+    expected = []
+    for patch in range(4):
+        keep = torch.tensor([float(class_token)] * 5 + [float(patch == n) for n in range(4)])[:, None]
+        tokens = torch.cat([prefix, A])
+        block: Any = model.blocks[1]  # type: ignore[index]
+        masked = (tokens * keep)[None]
+        masked = masked + block.attn(block.norm1(tokens[None]) * keep)
+        masked = masked + block.mlp(block.norm2(masked))
+        expected.append(model.head(model.norm(model.blocks[2](masked))[:, 0])[0, 3])  # type: ignore[operator, index]
+    got = ViTReciproCAM(mask="cell", class_token=class_token)(split, given)
+    torch.testing.assert_close(got.flatten(), torch.stack(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_that_reads_the_largest_tokens_is_refused(x: Tensor) -> None:
+    model = small_vit(global_pool="max", class_token=False, patch_size=8)
+    split = cut(model, "blocks.2", prepared(64, 64), name="vit")
+    with pytest.raises(CamsbenchError, match="reads other tokens for each image"):
+        camsbench.explain("attention_rollout", split, x)
+
+
+def test_cutting_leaves_the_callers_modes_and_random_stream() -> None:
+    model = small_vit()
+    state = torch.random.get_rng_state()
+    with torch.inference_mode():
+        assert cut(model, None, prepared(64, 64)).layer == "blocks.2.norm1"
+    assert torch.equal(torch.random.get_rng_state(), state)

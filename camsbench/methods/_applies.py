@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
+from camsbench.methods._attention import opened
 from camsbench.methods._rules import RECTIFIERS, Function, Rules
 
-ATTENTION: frozenset[Any] = frozenset(
-    {F.scaled_dot_product_attention, F.multi_head_attention_forward, F.softmax, torch.softmax, Tensor.softmax}
-)
 _known: WeakKeyDictionary[nn.Module, frozenset[Function]] = WeakKeyDictionary()
+_attends: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def functions_of(split: Split) -> frozenset[Function]:
@@ -28,6 +28,36 @@ def functions_of(split: Split) -> frozenset[Function]:
             split.plain.logits(noise(split))
         _known[model] = frozenset(mode.called)
     return _known[model]
+
+
+def has_attention(split: Split) -> bool:
+    """Whether several tokens attend to several; a softmax over branches, or of one query, is none."""
+    model: nn.Module = split.model  # type: ignore[attr-defined]  # of those that provide modules
+    if model not in _attends:
+        queries: list[int] = []
+
+        def note(probabilities: Tensor, _: Tensor) -> Tensor:
+            queries.append(probabilities.shape[2])
+            return probabilities
+
+        with torch.no_grad(), opened(note):
+            split.plain.logits(noise(split))
+        _attends[model] = any(count > 1 for count in queries)
+    return _attends[model]
+
+
+@contextmanager
+def frozen(split: Split) -> Iterator[None]:
+    """The network's parameters without gradients until it is left: then what has a gradient is made of the image."""
+    model: nn.Module = split.model  # type: ignore[attr-defined]  # of those that provide modules
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def noise(split: Split) -> Tensor:
@@ -42,7 +72,7 @@ def refuse_attention(split: Split, why: str) -> None:
     Raises:
         CamsbenchError: this is one; ``why`` ends the sentence.
     """
-    if functions_of(split) & ATTENTION:
+    if has_attention(split):
         raise CamsbenchError(f"{split.name} has attention, {why}")
 
 

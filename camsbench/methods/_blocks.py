@@ -106,10 +106,21 @@ def _ends(kinds: dict[str, set[type]], after: dict[str, int], attentions: int) -
 
 
 def _read(split: TorchSplit, end: str, count: int) -> Tensor:
-    """The tokens behind the last block that move the logits."""
+    """The tokens behind the last block that move the logits.
+
+    Raises:
+        CamsbenchError: they are others for another image.
+    """
+    first, second = (_moving(split, end, count, seed) for seed in (0, 1))
+    if not torch.equal(first, second):
+        raise CamsbenchError(f"the head of {split.name} reads other tokens for each image, such as the largest")
+    return first
+
+
+def _moving(split: TorchSplit, end: str, count: int, seed: int) -> Tensor:
     channels = int(_channels(split, end))
     with torch.enable_grad():
-        tokens = torch.randn(1, count, channels, generator=torch.Generator().manual_seed(0))
+        tokens = torch.randn(1, count, channels, generator=torch.Generator().manual_seed(seed))
         tokens = tokens.to(split.device, split.dtype).requires_grad_()
         logits = _tail(split, end, tokens)
         weight = torch.linspace(1, 2, logits.shape[1], device=logits.device, dtype=logits.dtype)
@@ -163,6 +174,9 @@ def _tail(split: TorchSplit, end: str, tokens: Tensor) -> Tensor:
         if graph is graphs[place]:
             nodes = list(graph.graph.nodes)
             at = next(i for i, n in enumerate(nodes) if n.name == end)
-            begin = dict.fromkeys(nodes[:at]) | {nodes[at]: tokens}
+            before = [n for n in nodes[:at] if n.op != "get_attr"]
+            if again := [n for n in before if any(nodes.index(user) > at for user in n.users)]:
+                raise CamsbenchError(f"{split.name} uses '{again[0].name}', of before its last block, behind it again")
+            begin = {**dict.fromkeys(before), nodes[at]: tokens}
         parts = _run(graph, parts, {}, (), begin=begin)
     return parts[0]

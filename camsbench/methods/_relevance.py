@@ -13,7 +13,7 @@ from torch.overrides import resolve_name
 
 from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
-from camsbench.methods._applies import noise
+from camsbench.methods._applies import frozen, noise
 from camsbench.methods._rules import ACTIVATIONS, Function, Rules
 
 RULES = ("zplus", "epsilon")
@@ -132,7 +132,7 @@ def refuse_without_rules(split: Split, rule: str, head: bool = False) -> None:
             with torch.enable_grad():
                 parts = split.plain.parts(x) if head else (x,)
                 leaf = parts[0].detach().requires_grad_()
-                with RelevanceRules(rule):
+                with frozen(split), RelevanceRules(rule):
                     _ = split.plain.head(leaf, *parts[1:]) if head else split.plain.logits(leaf)
         except CamsbenchError as error:
             said[key] = str(error)

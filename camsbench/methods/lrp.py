@@ -11,6 +11,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
+from camsbench.methods._applies import frozen
 from camsbench.methods._pixelwise import REDUCTIONS, gradient_of, reduce_channels
 from camsbench.methods._relevance import RULES, RelevanceRules, refuse_without_rules
 
@@ -56,7 +57,7 @@ class LRP:
         def work(chunk: slice) -> Tensor:
             with torch.enable_grad():
                 leaf = forward.x[chunk].detach().requires_grad_()
-                with RelevanceRules(self.rule, self.epsilon):
+                with frozen(split), RelevanceRules(self.rule, self.epsilon):
                     logits = split.logits(leaf)
                 score = split.asked.score(logits, forward.target[chunk])
                 return gradient_of((score * score.detach()).sum(), leaf)  # starts with the logit at the target

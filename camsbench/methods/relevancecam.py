@@ -11,6 +11,7 @@ from torch import Tensor
 from camsbench.core.passes import in_micro_batches
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import check_choices
+from camsbench.methods._applies import frozen
 from camsbench.methods._relevance import RelevanceRules, refuse_without_rules
 
 SEEDS = ("paper", "code")
@@ -22,7 +23,7 @@ def contrastive_relevance(split: Split, forward: Forward, others: float) -> Tens
     def work(chunk: slice) -> Tensor:
         with torch.enable_grad():
             leaf = forward.A[chunk].detach().requires_grad_()
-            with RelevanceRules("zplus"):
+            with frozen(split), RelevanceRules("zplus"):
                 logits = split.head(leaf, *forward.beside_of(chunk))
         seed = torch.full_like(logits, others).scatter(1, forward.target[chunk, None], 1)
         return torch.autograd.grad(logits, leaf, seed)[0]

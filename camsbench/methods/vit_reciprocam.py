@@ -9,12 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camsbench.core import scoring
 from camsbench.core.closed_forms import cell_scores
 from camsbench.core.scoring import score_features
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import CamsbenchError, check_choices
+from camsbench.methods._applies import noise
 from camsbench.methods._rules import Function, Rules
 from camsbench.methods.reciprocam import MASKS, SCORES, spatial_masks
+from camsbench.models.layout import Layout
+from camsbench.models.split import TorchSplit
 
 NORMS: tuple[Function, ...] = (F.layer_norm, torch.layer_norm, F.rms_norm)
 
@@ -50,22 +54,41 @@ class ViTReciproCAM:
         check_choices(self, mask=MASKS, score=SCORES)
 
     def check(self, split: Split) -> None:
-        if getattr(getattr(split, "layout", None), "kind", "map") != "tokens":
-            raise CamsbenchError(f"{split.name} at layer '{split.layer}' holds no tokens: use method=reciprocam")
+        layout = _layout(split)
+        if _norm_is_passed(split, split.parts(noise(split))[1:]):
+            return
+        if "modules" not in split.provides:
+            raise CamsbenchError(
+                f"{split.name} at layer '{split.layer}' has a norm behind it, which is masked in PyTorch alone: choose "
+                "that norm with model.layer=, or runtime.backend=torch"
+            )
+        given = scoring.forward(split, noise(split), None, (0,))
+        rule = _MaskBehindNorm(layout, self.class_token)
+        rule.mask = torch.zeros_like(given.A[:, 0].flatten(1))
+        with torch.no_grad(), rule:
+            split.plain.head(0 * given.A, *given.beside)
+        if rule.of_zeros is not None and not bool(rule.of_zeros):
+            raise CamsbenchError(
+                f"{split.name} at layer '{split.layer}': the first norm behind it is not of the tokens themselves; use "
+                "method=reciprocam"
+            )
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         height, width = forward.A.shape[2:]
+        layout = _layout(split)
         masks = spatial_masks(height, width, self.mask, forward.A)  # [N,h,w]
         if not self.class_token:
-            forward = replace(forward, beside=tuple(_without_prefix(forward, each) for each in forward.beside))
+            without = (torch.cat([0 * t[:, : layout.prefix], t[:, layout.prefix :]], 1) for t in forward.beside)
+            forward = replace(forward, beside=tuple(without))
         probability = self.score == "softmax"
-        sum_before = not any(each.shape[1] > height * width for each in forward.beside)  # no norm has been passed
+        sum_before = not _norm_is_passed(split, forward.beside)
         if not sum_before and self.mask == "cell":
             closed = cell_scores(split, forward, masks, probability)
             if closed is not None:
                 return closed.view(-1, height, width)
-        prefix = forward.beside[0].shape[1] if forward.beside else 0
-        rule = _MaskBehindNorm(height * width, prefix, self.class_token)
+        rule = _MaskBehindNorm(layout, self.class_token)
+        if sum_before and isinstance(split, TorchSplit):
+            split = split.with_options(compile=False)  # which would fill the last copies up
 
         def perturb(image: Tensor, cell: Tensor) -> Tensor:
             rule.mask = masks[cell].flatten(1)
@@ -77,21 +100,33 @@ class ViTReciproCAM:
         return scores.view(-1, height, width)
 
 
-def _without_prefix(forward: Forward, beside: Tensor) -> Tensor:
-    """What passes beside the patches, its class token and the like set to 0."""
-    patches = forward.A.shape[2] * forward.A.shape[3]
-    prefix = beside.shape[1] if beside.shape[1] < patches else beside.shape[1] - patches
-    return torch.cat([torch.zeros_like(beside[:, :prefix]), beside[:, prefix:]], 1)
+def _layout(split: Split) -> Layout:
+    """How the tokens of a layer lie.
+
+    Raises:
+        CamsbenchError: it does not hold tokens.
+    """
+    layout = getattr(split, "layout", None)
+    if not isinstance(layout, Layout) or layout.kind != "tokens":
+        raise CamsbenchError(f"{split.name} at layer '{split.layer}' holds no tokens: use method=reciprocam")
+    return layout
+
+
+def _norm_is_passed(split: Split, beside: tuple[Tensor, ...]) -> bool:
+    """Whether the layer is the norm before attention: then the sum, of all tokens, passes beside it."""
+    layout = _layout(split)
+    return any(each.shape[1] == layout.prefix + layout.patches for each in beside)
 
 
 class _MaskBehindNorm(Rules):
     """While entered, the first norm of each pass is of the tokens that ``mask`` [m,N] was not yet multiplied into, and
     its output is multiplied by it; its prefix stays, or is 0."""
 
-    def __init__(self, patches: int, prefix: int, prefix_stays: bool) -> None:
+    def __init__(self, layout: Layout, prefix_stays: bool) -> None:
         super().__init__(dict.fromkeys(NORMS, self._masked))
-        self.patches, self.prefix, self.prefix_stays = patches, prefix, prefix_stays
+        self.patches, self.prefix, self.prefix_stays = layout.patches, layout.prefix, prefix_stays
         self.mask: Tensor | None = None
+        self.of_zeros: Tensor | None = None  # whether the first norm's input was 0 where the mask is
         self.done = False
 
     def _masked(self, function: Function, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -100,5 +135,6 @@ class _MaskBehindNorm(Rules):
         self.done = True
         before = torch.full_like(self.mask[:, :1], float(self.prefix_stays)).expand(-1, self.prefix)
         mask = torch.cat([before, self.mask], 1)[..., None]
+        self.of_zeros = torch.where(mask[:, self.prefix :] == 0, x[:, self.prefix :], 0).abs().amax() == 0
         out: Tensor = function(x / torch.where(mask == 0, 1, mask), *args, **kwargs)
         return out * mask

@@ -175,9 +175,15 @@ def _fill_zeros(head: nn.Module) -> None:
             own = copy.copy(module)
             own._parameters = dict(module._parameters)
             for key in zeros:
-                own._parameters[key] = nn.Parameter(torch.randn_like(module._parameters[key]), requires_grad=False)
+                own._parameters[key] = nn.Parameter(_drawn_like(own._parameters[key]), requires_grad=False)
             parent, _, leaf = name.rpartition(".")
             setattr(head.get_submodule(parent), leaf, own)
+
+
+def _drawn_like(tensor: Tensor | None) -> Tensor:
+    """Seeded noise of a tensor's shape: the caller's random stream stays as it is."""
+    assert tensor is not None
+    return torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)).to(tensor)
 
 
 def _is_prefix_alone(made: Cut, source: fx.Node) -> bool:
@@ -190,7 +196,7 @@ def _is_prefix_alone(made: Cut, source: fx.Node) -> bool:
     head, parts = _parts(made)
     place = len(parts) - len(made.beside) + list(made.beside).index(source)
     other = parts[place].clone()
-    other[:, layout.prefix :] = torch.randn_like(other[:, layout.prefix :])
+    other[:, layout.prefix :] = _drawn_like(other[:, layout.prefix :])
     with torch.no_grad():
         return torch.allclose(head(*parts), head(*parts[:place], other, *parts[place + 1 :]), rtol=1e-5, atol=1e-6)
 

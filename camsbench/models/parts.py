@@ -106,7 +106,7 @@ class _Bring:
     part: fx.Graph
     A: fx.Node
     copies: dict[fx.Node, fx.Node]
-    _three: list[Walk] = field(default_factory=list)
+    _others: list[Walk] = field(default_factory=list)
 
     def copy(self, n: fx.Node) -> None:
         sizes = {}
@@ -123,19 +123,21 @@ class _Bring:
 
     def _size(self, source: fx.Node) -> Any:
         """A number, or several, in a graph for any number of images: of the activations' own where it counts them."""
-        if not self._three:
-            self._three.append(self.walk.in_batches_of(3))
-        return self._sized(self.walk.values[source], self._three[0].values[source], len(self.walk.x))
+        if not self._others:
+            self._others.extend(self.walk.in_batches_of(images) for images in (3, 5))
+        walks = (self.walk, *self._others)
+        return self._sized([walk.values[source] for walk in walks], [len(walk.x) for walk in walks])
 
-    def _sized(self, two: Any, three: Any, images: int) -> Any:
-        if isinstance(two, (tuple, list)):
-            return tuple(self._sized(a, b, images) for a, b in zip(two, three, strict=True))
-        if two == three:
-            return two
-        if not isinstance(two, int) or two * 3 != three * images:
+    def _sized(self, values: list[Any], images: list[int]) -> Any:
+        if isinstance(values[0], (tuple, list)):
+            return tuple(self._sized(list(each), images) for each in zip(*values, strict=True))
+        if all(value == values[0] for value in values):
+            return values[0]
+        times = values[0] // images[0] if isinstance(values[0], int) else 0
+        if not times or any(value != times * count for value, count in zip(values, images, strict=True)):
             raise CamsbenchError("a size that grows with the number of images, and not with it alone, crosses the cut")
         count = self.part.call_method("size", (self.A, 0))
-        return count if two == images else self.part.call_function(operator.mul, (count, two // images))
+        return count if times == 1 else self.part.call_function(operator.mul, (count, times))
 
 
 def _ancestors(node: fx.Node) -> set[fx.Node]:

@@ -129,6 +129,7 @@ class TorchSplit:
         return out
 
 
+@torch.inference_mode(mode=False)
 def cut(
     model: nn.Module,
     layer: str | int | None,
