@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from camsbench.errors import CamsbenchError
 from camsbench.models.parts import Cut
 
-SLACK = 0.1  # of the image's side
+SLACK = 0.2  # of the image's side
 
 
 def check_order(made: Cut, layer: str) -> None:
