@@ -95,7 +95,7 @@ def test_classes_by_name() -> None:
 @pytest.mark.parametrize("group", catalogue.GROUPS)
 def test_every_choice_is_listed_with_a_line(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ls.main([group]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()  # behind them, where networks are cut
     files = {path.stem for path in (CONF / catalogue.GROUPS[group]).glob("*.yaml")}
     assert {line.split()[0] for line in lines} == files
     assert all(len(line.split()) > 2 for line in lines), "a choice without a word about it"
@@ -190,6 +190,7 @@ def test_help_names_every_choice_and_fits_the_terminal() -> None:
 
 def test_help_s_options_are_there() -> None:
     known = [compose_config([f"data={name}"]) for name in ("ilsvrc2012", "table")]
+    known.append(compose_config(["model=timm", "model.name=resnet18"]))
     for option, _ in help_.OPTIONS:
         key = option.lstrip("+").partition("=")[0]
         if key.startswith("limits."):
