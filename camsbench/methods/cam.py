@@ -8,11 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core import closed_forms, scoring
+from camsbench.core import closed_forms
 from camsbench.core.scoring import head_gradient
 from camsbench.core.types import About, Forward, Split
 from camsbench.errors import CamsbenchError
-from camsbench.methods._applies import noise
 
 TOLERANCE = 1e-4  # of the largest gradient: rounding stays far below, a head of another kind far above
 
@@ -38,7 +37,7 @@ def class_weight(split: Split, forward: Forward) -> Tensor:
     allowed = TOLERANCE * gradient.abs().amax((1, 2, 3), keepdim=True)
     if ((gradient - weight).abs() > allowed).any() or ((elsewhere - weight).abs() > allowed).any():
         raise CamsbenchError(
-            f"it needs an average pool and a linear layer behind the target layer, and {split.name} at layer "
+            f"method=cam needs an average pool and a linear layer behind the target layer, and {split.name} at layer "
             f"'{split.layer}' has another head: use method=gradcam, or another model.layer"
         )
     return weight * (A.shape[2] * A.shape[3])
@@ -61,9 +60,6 @@ class CAM:
 
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
     about: ClassVar[About] = About("CAM", "Zhou et al.", 2016, "classifier CAM")
-
-    def check(self, split: Split) -> None:
-        class_weight(split, scoring.forward(split, noise(split), None, (0,)))
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
         return (class_weight(split, forward) * forward.A).sum(1).relu()
