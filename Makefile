@@ -112,7 +112,7 @@ digits-transformer: $(VENV)/.dev  ## the same example with a small vision transf
 	  'method=[gradcam,layercam,reciprocam,vit_reciprocam_gaussian,attention_guided_cam,transformer_attribution,legrad,attnlrp]' \
 	  'metric=[drop,insertion,deletion,pointing,energy_pointing]' gallery=6 runtime.bare=0 \
 	  protocol.insertion.steps=14 protocol.deletion.steps=14 output=$(DIGITS_TRANSFORMER)/labels_run
-	$(AS_DIGITS) -m digits.evidence $(DIGITS_TRANSFORMER) --questions labels
+	$(AS_DIGITS) -m digits.evidence $(DIGITS_TRANSFORMER) --questions labels --peaks
 
 bench: $(VENV)/.dev  ## beside the peers, method by method in one run, to results/bench; about an hour on two quiet cores
 	$(BIN)/python scripts/bench.py $(if $(wildcard .venv-ovx/bin/python),--openvino-xai-python .venv-ovx/bin/python) $(ARGS)

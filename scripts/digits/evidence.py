@@ -21,7 +21,7 @@ QUESTIONS = {
     "sum": "what makes the sum? (a value)",
 }
 TIMES = 1.5  # of chance, which the mean of every method must reach,
-PEAKS = 3.0  # or its peaks these: a map of both signs is grey where nothing is
+PEAKS = 3.0  # or with --peaks its peaks these: a map of both signs is grey where nothing is
 
 
 def chance(table: pd.DataFrame, per_label: bool) -> float:
@@ -37,6 +37,7 @@ def main() -> int:
         "folder", type=Path, help="where digits.train wrote, with the runs of the three questions in it"
     )
     parser.add_argument("--questions", nargs="*", choices=list(QUESTIONS), default=list(QUESTIONS))
+    parser.add_argument("--peaks", action="store_true", help=f"let peaks of {PEAKS} times chance serve instead")
     args = parser.parse_args()
     folder: Path = args.folder
     lines, missed = [], []
@@ -46,11 +47,11 @@ def main() -> int:
         means = run.rows.groupby("method", sort=False)[["pointing", "energy_pointing"]].mean()
         for method, (hit, inside) in zip(means.index, means.to_numpy(), strict=True):
             lines.append([question, str(method), *(f"{100 * each:.1f}" for each in (share, inside, hit))])
-            if not (inside >= TIMES * share or hit >= PEAKS * share):
+            if not (inside >= TIMES * share or (args.peaks and hit >= PEAKS * share)):
                 missed.append(f"{method} ({name})")
     print(grid([["question", "method", "chance %", "map inside %", "peak inside %"], *lines], left=2))
     if missed:
-        print(f"Below {TIMES} times chance, and peaks below {PEAKS}: {', '.join(missed)}", file=sys.stderr)
+        print(f"Below {TIMES} times chance: {', '.join(missed)}", file=sys.stderr)
     return 1 if missed else 0
 
 
