@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from camsbench.core.types import Split
 from camsbench.errors import CamsbenchError
+from camsbench.methods._applies import noise
 from camsbench.methods._attention import opened
 from camsbench.models.split import TorchSplit
 
@@ -77,14 +78,13 @@ def _find(split: TorchSplit) -> Found:
     kinds = {name: {type(split.model.get_submodule(path)) for path in paths} for name, paths in split.stream}
     seen: list[tuple[int, int]] = []
     after: dict[str, int] = {}  # the number of attentions before each end of a module
-    noise = torch.randn(1, *split.preprocess.shape, generator=torch.Generator().manual_seed(0))
 
     def note(probabilities: Tensor, _: Tensor) -> Tensor:
         seen.append((probabilities.shape[2], probabilities.shape[3]))
         return probabilities
 
     with torch.no_grad(), opened(note):
-        parts: Any = (noise.to(split.device, split.dtype),)
+        parts: Any = (noise(split),)
         for graph in (split.features_graph, split.head_graph):
             parts = _run(graph, parts, {}, tuple(kinds), lambda name: after.__setitem__(name, len(seen)))
     if not seen or any(pair != (count, count) for pair in seen):
@@ -132,8 +132,7 @@ def _moving(split: TorchSplit, end: str, count: int, seed: int) -> Tensor:
 def _channels(split: TorchSplit, end: str) -> int:
     kept: dict[str, Tensor] = {}
     with torch.no_grad():
-        noise = torch.zeros(1, *split.preprocess.shape, device=split.device, dtype=split.dtype)
-        _run(split.head_graph, _run(split.features_graph, (noise,), kept, (end,)), kept, (end,))
+        _run(split.head_graph, _run(split.features_graph, (noise(split),), kept, (end,)), kept, (end,))
     return kept[end].shape[2]
 
 

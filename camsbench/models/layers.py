@@ -61,7 +61,7 @@ def choose_cut(walk: Walk, name: str, asked: Asked) -> tuple[Cut, str]:
     for node, layout in _candidates(walk, asked):
         made = Cut(walk, node, layout, name)
         if not made.beside and _share_that_counts(made) >= ENOUGH:
-            made = (read_alone and _norm_behind(made, asked)) or made
+            made = (read_alone and _norm_behind(made)) or made
             return made, _called(walk, made.node)
         read_alone = layout.kind == "tokens"
     raise CamsbenchError(
@@ -201,7 +201,7 @@ def _is_prefix_alone(made: Cut, source: fx.Node) -> bool:
         return torch.allclose(head(*parts), head(*parts[:place], other, *parts[place + 1 :]), rtol=1e-5, atol=1e-6)
 
 
-def _norm_behind(made: Cut, asked: Asked) -> Cut | None:
+def _norm_behind(made: Cut) -> Cut | None:
     """The cut behind the norm of a stream of tokens, where its patches pass nothing else."""
     walk = made.walk
     for user in made.node.users:
