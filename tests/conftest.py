@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import quick
 import torch
+from exact import in_double
 from faults import Hold
 from parity import Parity
 from torch import Tensor, nn
@@ -138,6 +139,12 @@ def full_images(full_lite0: TorchSplit) -> Tensor:
 def images(lite0: TorchSplit) -> Tensor:
     """The same five images [5,3,96,96], as a run of ``quick_run`` reads them."""
     return pixels(lite0)
+
+
+@pytest.fixture(scope="session")
+def exact_lite0(lite0: TorchSplit) -> TorchSplit:
+    """``lite0`` in double precision: several times slower."""
+    return in_double(lite0)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the contract test knows of single methods: reduced options, tolerances, and where the contract cannot apply."""
+"""What the contract test knows of single methods: reduced options, precision, and where the contract cannot apply."""
 
 from __future__ import annotations
 
@@ -43,26 +43,17 @@ NO_PASS = {"cam", "eigencam", "kpcacam", "fem", "fakecam", "randomcam"}  # they 
 CONTROLS = {"fakecam", "randomcam"}  # they do not look at the network
 RANDOM_COVERAGE = {"rise"}  # a constant score gives the mean of its masks, which is constant only as n grows
 
-# A gradient at the pixels jumps where some ReLU's input is within rounding of 0, and another batch size rounds
-# otherwise; in double precision these methods are exact (test_methods_backprop.py).
-HINGED = ["integrated_gradients", "smoothgrad", "deconvolution", "guided_backprop", "fullgrad", "lrp"]
-# Smooth Grad-CAM++ divides by 2·mean(g²) + ΣA·mean(g³), which passes near 0 where noise turns a gradient's sign:
-# what another micro-batch changes in the last bit of g is magnified there.
-TOLERANCE = {
-    **dict.fromkeys(HINGED, 1e-2),
-    "smoothgradcampp": 1e-3,
-    # these sum A·g³ over the map, which is negative more often (their own tests compare with the plain loop)
-    "smoothgradcampp_torchcam": 0.1,
-    "smoothgradcampp_vendored": 0.1,
-    "smoothgradcampp_metrics_evaluator": 0.1,
-    "relevancecam": 1e-3,  # its seed sums to 0, so that large relevances cancel
-    "relevancecam_code": 1e-3,  # nearly so
-    "meaningful_perturbation": 1e-3,  # Adam divides by the gradient's size: rounding grows at every step
-    "extremal_perturbation": 1e-3,  # its smooth maximum has kinks
-    "gradcampp_metrics_evaluator": 0.1,
-    **dict.fromkeys(["vit_reciprocam", "vit_reciprocam_gaussian"], 1e-4),  # its scores are nearly equal logits
-    "ablationcam": 1e-4,  # its weights are differences of nearly equal logits
+# What rounding does is magnified where these methods divide by what passes near 0 (Smooth Grad-CAM++ and presets of
+# Grad-CAM++), where a gradient at the pixels jumps as some ReLU's input crosses 0, where large relevances cancel, where
+# scores are nearly equal logits, and at every step of an optimiser: their contract is kept in double precision.
+SENSITIVE = {
+    *("integrated_gradients", "smoothgrad", "deconvolution", "guided_backprop", "fullgrad", "lrp"),
+    *("smoothgradcampp", "smoothgradcampp_torchcam", "smoothgradcampp_vendored", "smoothgradcampp_metrics_evaluator"),
+    *("gradcampp_metrics_evaluator", "relevancecam", "relevancecam_code"),
+    *("meaningful_perturbation", "extremal_perturbation"),
+    *("vit_reciprocam", "vit_reciprocam_gaussian"),
 }
+TOLERANCE = {"ablationcam": 1e-4}  # its weights are differences of nearly equal logits; a pass a channel is dear
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +10,13 @@ import hydra
 import numpy as np
 import pytest
 import torch
+from exact import in_double
 from torch import Tensor
+from torch.nn import functional as F
 
 import camsbench
 from camsbench import CamsbenchError, api, cut
+from camsbench.config.paths import CONF
 from camsbench.core.types import Forward, Split
 from camsbench.metrics.curves import Insertion
 from camsbench.models.split import TorchSplit
@@ -85,11 +87,28 @@ def test_images_that_are_no_numbers_are_refused(lite0: TorchSplit, images: Tenso
 )
 def test_a_network_in_double_precision(method: str, lite0: TorchSplit, images: Tensor) -> None:
     single = cut(lite0.model, "blocks.2", lite0.preprocess)  # of 40 channels: double precision is slow
-    double = cut(copy.deepcopy(lite0.model).double(), "blocks.2", lite0.preprocess)
+    double = in_double(single)
     exact = camsbench.explain(method, double, images[:1])  # images are float32: they follow
     assert exact.dtype == torch.float64
     torch.testing.assert_close(camsbench.explain(method, single, images[:1]).double(), exact, rtol=0, atol=1e-3)
     assert camsbench.evaluate(method, double, images[:1], metrics=["drop", "increase"])["drop"].notna().all()
+
+
+@pytest.mark.parametrize("protocol", sorted(path.stem for path in (CONF / "protocol").glob("*.yaml")))
+def test_every_metric_of_a_network_in_double_precision(protocol: str, tiny: TorchSplit, tiny_x: Tensor) -> None:
+    """Its columns are computed in double: they differ from single precision's, by rounding alone."""
+    x = F.interpolate(tiny_x, scale_factor=16, mode="bilinear") / 4
+    every = {path.stem for path in (CONF / "metric").glob("*.yaml")}
+    names = sorted(
+        every - {"time", "sanity", "sanity_cascading", "sanity_independent"}
+    )  # random weights are others there
+    found = [
+        camsbench.evaluate("gradcam", split, x, 0, metrics=names, protocol=protocol, boxes=[[[2, 2, 20, 20]]])
+        for split in (tiny, in_double(tiny))
+    ]
+    for column in found[0].select_dtypes("number").columns.drop("seconds"):
+        single, double = (np.asarray(rows[column].tolist()) for rows in found)
+        np.testing.assert_allclose(single, double, atol=1e-4, err_msg=column)
 
 
 def test_images_of_numpy_and_classes_by_name(lite0: TorchSplit, images: Tensor) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from captum import attr as peers
+from exact import in_double
 from parity import Parity
 from pytorch_grad_cam import FullGrad as PeerFullGrad
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -91,7 +92,7 @@ def captum(peer: Any, x: Tensor, target: Tensor, **options: Any) -> Tensor:
 @pytest.fixture(scope="module")
 def exact(lite0: TorchSplit) -> TorchSplit:
     """EfficientNet-Lite0 in double precision, on small images: no rounding turns a ReLU on or off."""
-    return recut(lite0, copy.deepcopy(lite0.model).double(), 96)
+    return in_double(lite0)
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,13 @@ from contract import (
     NO_PASS,
     POOLED_HEAD,
     RANDOM_COVERAGE,
+    SENSITIVE,
     SLOW,
     TOLERANCE,
     TRANSFORMERS,
     contract_method,
 )
+from exact import EXACT, in_double
 from torch import Tensor
 
 import camsbench
@@ -63,12 +65,24 @@ def method(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+Networks = dict[bool, list[TorchSplit]]  # by whether they are in double precision: inside, pooled, tokens
+
+
+@pytest.fixture(scope="module")
+def networks(inside: TorchSplit, pooled: TorchSplit, tokens: TorchSplit) -> Networks:
+    single = [inside, pooled, tokens]
+    return {False: single, True: [in_double(split) for split in single]}
+
+
+def network_of(method: str | None, networks: Networks) -> TorchSplit:
+    """That on which a method keeps its contract."""
+    return networks[method in SENSITIVE][2 if method in TRANSFORMERS else method in POOLED_HEAD]
+
+
 @pytest.fixture
-def network(request: pytest.FixtureRequest, inside: TorchSplit, pooled: TorchSplit, tokens: TorchSplit) -> TorchSplit:
-    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    if parameters.get("method") in TRANSFORMERS:
-        return tokens
-    return pooled if parameters.get("method") in POOLED_HEAD else inside
+def network(request: pytest.FixtureRequest, networks: Networks) -> TorchSplit:
+    asked = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    return network_of(asked.get("method"), networks)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +91,12 @@ def pictures(full_images: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def reference(
-    method: str, inside: TorchSplit, pooled: TorchSplit, tokens: TorchSplit, pictures: Tensor
-) -> dict[str, Tensor]:
-    network = tokens if method in TRANSFORMERS else pooled if method in POOLED_HEAD else inside
-    return {method: camsbench.explain(contract_method(method), network, pictures, TARGET, ids=IDS)}
+def reference(method: str, networks: Networks, pictures: Tensor) -> dict[str, Tensor]:
+    return {method: camsbench.explain(contract_method(method), network_of(method, networks), pictures, TARGET, ids=IDS)}
+
+
+def tolerance(method: str) -> float:
+    return EXACT if method in SENSITIVE else TOLERANCE.get(method, 2e-5)
 
 
 SIDE = 96
@@ -98,8 +113,8 @@ def test_shape_range_and_finiteness(method: str, reference: dict[str, Tensor]) -
     saliency = reference[method]
     assert saliency.shape == (2, 1, SIDE, SIDE)
     assert saliency.isfinite().all()
-    torch.testing.assert_close(saliency.amin((1, 2, 3)), torch.zeros(2))
-    torch.testing.assert_close(saliency.amax((1, 2, 3)), torch.ones(2))
+    torch.testing.assert_close(saliency.amin((1, 2, 3)), torch.zeros(2).to(saliency))
+    torch.testing.assert_close(saliency.amax((1, 2, 3)), torch.ones(2).to(saliency))
 
 
 @pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow), 64])
@@ -109,7 +124,7 @@ def test_same_map_for_any_micro_batch(
     got = camsbench.explain(
         contract_method(method), replace(network, micro_batch=MicroBatch(size)), pictures, TARGET, ids=IDS
     )
-    torch.testing.assert_close(got, reference[method], rtol=0, atol=TOLERANCE.get(method, 2e-5))
+    torch.testing.assert_close(got, reference[method], rtol=0, atol=tolerance(method))
 
 
 def test_a_batch_with_a_target_an_image_equals_single_images(
@@ -117,7 +132,7 @@ def test_a_batch_with_a_target_an_image_equals_single_images(
 ) -> None:
     for i in (1, 0):
         alone = camsbench.explain(contract_method(method), network, pictures[i : i + 1], TARGET[i], ids=IDS[i : i + 1])
-        torch.testing.assert_close(alone, reference[method][i : i + 1], rtol=0, atol=TOLERANCE.get(method, 2e-5))
+        torch.testing.assert_close(alone, reference[method][i : i + 1], rtol=0, atol=tolerance(method))
 
 
 def test_input_weights_and_mode_are_untouched(method: str, network: TorchSplit, pictures: Tensor) -> None:
@@ -150,7 +165,7 @@ def test_an_exception_in_mid_work_leaves_nothing_behind(
         camsbench.explain(contract_method(method), network, pictures[:1], TARGET[:1], ids=IDS[:1])
     handle.remove()
     again = camsbench.explain(contract_method(method), network, pictures[:1], TARGET[:1], ids=IDS[:1])
-    torch.testing.assert_close(again, reference[method][:1], rtol=0, atol=TOLERANCE.get(method, 2e-5))
+    torch.testing.assert_close(again, reference[method][:1], rtol=0, atol=tolerance(method))
 
 
 def test_it_works_in_the_callers_inference_mode(method: str, network: TorchSplit, pictures: Tensor) -> None:

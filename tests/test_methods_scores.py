@@ -6,7 +6,6 @@ For the image of ``tiny_x``: A0 = [[1,2],[3,4]], A1 = [[0,2],[0,2]], and with ta
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from captum.attr import Occlusion as CaptumOcclusion
+from exact import EXACT, in_double
 from parity import Parity
 from pytorch_grad_cam import GradCAMPlusPlus as PeerGradCAMpp
 from pytorch_grad_cam import ScoreCAM as PeerScoreCAM
@@ -614,14 +614,15 @@ def test_smoothgradcampp_vendored(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 
 def test_smoothgradcampp_vendored_equals_the_plain_loop(middle: TorchSplit, small: Tensor) -> None:
-    forward = forward_to(middle, small[:2])
+    middle, small = in_double(middle), small[:2].double()  # poles magnify rounding
+    forward = forward_to(middle, small)
     expected = []
     for i, target in enumerate(TARGET[:2]):
         x, copies = small[i : i + 1], torch.arange(3)
         noise = normal_at(forward, torch.full((3,), i), copies, (3, SIDE, SIDE))
-        total = torch.zeros(6, 6)
+        total = torch.zeros(6, 6).double()
         for draw in noise:
-            A = middle.features(x + 0.15 / (x.max() - x.min()) * draw).detach().requires_grad_()
+            A = middle.features(x + 0.15 / (x.max() - x.min()) * draw.double()).detach().requires_grad_()
             score = middle.head(A)[0, target]
             (g,) = torch.autograd.grad(score, A)
             denominator = 2 * g.pow(2) + (A * g.pow(3)).flatten(2).sum(-1)[..., None, None]
@@ -631,7 +632,7 @@ def test_smoothgradcampp_vendored_equals_the_plain_loop(middle: TorchSplit, smal
             total += (cam - cam.min()) / (cam.max() - cam.min())
         expected.append(total / 3)
     got = VendoredSmoothGradCAMpp(n=3)(replace(middle, micro_batch=MicroBatch(4)), forward)
-    torch.testing.assert_close(got, torch.stack(expected), rtol=0, atol=1e-3)  # poles magnify rounding
+    torch.testing.assert_close(got, torch.stack(expected), rtol=0, atol=EXACT)
 
 
 # Group-CAM
@@ -719,7 +720,7 @@ def test_presets_of_metrics_evaluator(
     """The harness's arithmetic, one image at a time, with autograd through the whole head; in double precision, as
     rounding moves the weights of Smooth Grad-CAM++ where its denominator is near 0 (a map of VGG16 by up to 0.1)."""
     single: TorchSplit = request.getfixturevalue(name)
-    split = cut(copy.deepcopy(single.model).double(), single.layer, single.preprocess, name=single.name)
+    split = in_double(single)
     x = full_images[:1].double()
     forward = forward_to(split, x)
 

@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from exact import EXACT
 from test_short_cuts import RECIPROCAMS, both_ways
 from torch import Tensor, nn
 
@@ -33,7 +34,6 @@ from camsbench.models.split import TorchSplit, cut
 PREPROCESS = Preprocess(resize=64, crop=64, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)
 SMALL = {"img_size": 64, "depth": 2, "embed_dim": 32, "num_heads": 2, "num_classes": 10}
 CELLS = 16
-EXACT = 1e-9
 
 ALIKE = {  # the queries that remain
     "vit_tiny_patch16_224": 1,

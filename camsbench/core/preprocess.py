@@ -102,9 +102,9 @@ class Preprocess:
         return (pixels.float() / 255 - mean) / std
 
     def black(self, like: Tensor) -> Tensor:
-        """The normalised value [1,C,1,1] of a black pixel, on the device of ``like``."""
+        """The normalised value [1,C,1,1] of a black pixel, on the device and in the precision of ``like``."""
         mean, std = self._statistics(like)
-        return -mean / std
+        return (-mean / std).to(like)
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(list(v), device=like.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
