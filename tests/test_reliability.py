@@ -19,7 +19,7 @@ from camsbench.tables.reliability.generalisability import coefficient, variance_
 from camsbench.tables.reliability.metric import Reliability, reliability
 from camsbench.tables.reliability.ranking import Ranking, friedman, orders, ranking
 from camsbench.tables.reliability.scores import Scores, Setting, scores_of
-from camsbench.tables.reliability.text import letters_of, markdown
+from camsbench.tables.reliability.text import explained, letters_of, markdown
 
 Array = np.ndarray
 Values = Sequence[float] | Array
@@ -294,13 +294,13 @@ def test_choices_that_move_an_order() -> None:
     up = scores(np.array([3.0, 2, 1]) + generator.normal(size=(40, 3)) / 10)
     down = scores(np.array([1.0, 2, 3]) + generator.normal(size=(40, 3)) / 10)
     settings = [
-        ({"protocol": "rise", "protocol.steps": "14"}, up),
-        ({"protocol": "rise", "protocol.steps": "28"}, up),
-        ({"protocol": "poppi", "protocol.steps": "8"}, down),
+        ({"protocol": "rise", "insertion.steps": "14"}, up),
+        ({"protocol": "rise", "insertion.steps": "28"}, up),
+        ({"protocol": "poppi", "insertion.steps": "8"}, down),
     ]
     assert difference(settings[0][0], settings[2][0]) == ["protocol"]
     steps, protocol = moved(settings)
-    assert (steps.choice, steps.pairs, steps.mean, steps.reversed) == ("protocol.steps", 1, 1, 0)
+    assert (steps.choice, steps.pairs, steps.mean, steps.reversed) == ("insertion.steps", 1, 1, 0)
     assert (protocol.choice, protocol.pairs, protocol.mean, protocol.reversed) == ("protocol", 2, -1, 1)
     assert set(protocol.between) == {"rise", "poppi"}
 
@@ -313,10 +313,10 @@ def test_the_page_says_all_of_it() -> None:
         for m, e in effects.items()
     }
     found: list[Reliability] = reliability(rows_of(frame), controls=["fakecam"])
-    text = markdown(found)
+    text = markdown(found) + explained([])
     for said in ("beats fakecam", "Krippendorff", "abscam", "1 to 1"):
         assert said in text
-    assert "fakecam |" not in text.split("## Rankings")[1]
+    assert "fakecam |" not in text.split("## Rankings")[1].split("- **")[0]
 
 
 def test_one_image_gives_no_interval() -> None:

@@ -17,6 +17,9 @@ Choices = Mapping[str, str]
 """What a table could as well have been made with: such as protocol, layer, ``insertion.steps``, by name."""
 
 
+OF_NO_PROTOCOL = ("model", "model.layer", "contrast", "seed")
+
+
 @dataclass(frozen=True)
 class Moved:
     """How a metric's order of the methods differs between settings that differ in one choice.
@@ -51,7 +54,7 @@ def moved(found: Sequence[tuple[Choices, Scores]]) -> list[Moved]:
     """
     made = []
     for column in dict.fromkeys(scores.column.name for _, scores in found):
-        of = [(choices, scores) for choices, scores in found if scores.column.name == column]
+        of = _distinct([(choices, scores) for choices, scores in found if scores.column.name == column])
         by_choice: dict[str, list[tuple[Choices, Scores, Choices, Scores]]] = {}
         for (a, first), (b, second) in combinations(of, 2):
             differing = difference(a, b)
@@ -61,10 +64,24 @@ def moved(found: Sequence[tuple[Choices, Scores]]) -> list[Moved]:
     return made
 
 
+def _distinct(found: Sequence[tuple[Choices, Scores]]) -> list[tuple[Choices, Scores]]:
+    """Each setting once: runs that differ in another metric's options are one for this."""
+    kept: list[tuple[Choices, Scores]] = []
+    for choices, scores in found:
+        if not any(choices == other for other, _ in kept):
+            kept.append((choices, scores))
+    return kept
+
+
 def difference(a: Choices, b: Choices) -> list[str]:
-    """The choices that two settings do not share; what belongs to another one that differs (``protocol.steps`` to
-    ``protocol``) is no choice of its own."""
-    names = [name for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)]
+    """The choices of both settings that they make otherwise.
+
+    What belongs to another one that differs (``model.layer`` to ``model``) is no choice of its own; where the protocol
+    is another, all that it may give is part of it.
+    """
+    names = [name for name in a if name in b and a[name] != b[name]]
+    if "protocol" in names:
+        names = [name for name in names if name in OF_NO_PROTOCOL or name.startswith("method.")] + ["protocol"]
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
 
 

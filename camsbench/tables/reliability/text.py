@@ -17,14 +17,23 @@ from camsbench.tables.render import NONE
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def markdown(found: Sequence[Reliability], moves: Sequence[Moved] = ()) -> str:
-    """Every table of the page, each number explained below."""
-    parts = ["## Metrics", grid(metric_cells(found), left=_left(found) + 1)]
-    parts += ["## Rankings", grid(ranking_cells(found), left=_left(found) + 2)]
-    if moves:
-        parts += ["## What moves the order of the methods", grid(choice_cells(moves), left=2)]
-    shown = [name for name in MEANINGS if name != "moves" or moves]
-    return "\n\n".join([*parts, "\n".join(f"- **{name}**: {MEANINGS[name]}" for name in shown)]) + "\n"
+def markdown(found: Sequence[Reliability], name: str = "") -> str:
+    """The tables of one run.
+
+    Args:
+        found: its metrics.
+        name: what it is called, where there are several.
+    """
+    behind = f" of {name}" if name else ""
+    metrics, rankings = grid(metric_cells(found), left=_left(found) + 1), grid(ranking_cells(found), _left(found) + 2)
+    return f"## Metrics{behind}\n\n{metrics}\n\n## Rankings{behind}\n\n{rankings}\n"
+
+
+def explained(moves: Sequence[Moved]) -> str:
+    """What a choice between settings moves, where there are several, and what each number of the page says."""
+    table = f"## What moves the order of the methods\n\n{grid(choice_cells(moves), left=2)}\n\n" if moves else ""
+    said = "\n".join(f"- **{name}**: {MEANINGS[name]}" for name in MEANINGS if name != "moves" or moves)
+    return f"{table}{said}\n"
 
 
 def metric_cells(found: Sequence[Reliability]) -> list[list[str]]:
