@@ -323,3 +323,10 @@ def test_one_image_gives_no_interval() -> None:
     (found,) = reliability(rows_of({"a": {"drop": [0.1]}, "b": {"drop": [0.2]}}))
     assert np.isnan([found.alpha.value, found.generalisability[100].value]).all()
     assert found.ranking.best.tolist() == [1, 0]
+
+
+def test_a_column_that_tables_reduce_otherwise_is_called_by_the_image() -> None:
+    """ADCC's first number is of the means: what is ranked here is the mean over images."""
+    generator = np.random.default_rng(8)
+    (found,) = scores_of(rows_of({m: {"adcc": generator.random(5)} for m in "ab"}))
+    assert found.label == "ADCC/image"

@@ -23,6 +23,9 @@ from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
 from camsbench.tables.columns import summary_columns
 from camsbench.tables.pairs import pairs
+from camsbench.tables.reliability.controls import controls_of
+from camsbench.tables.reliability.metric import reliability
+from camsbench.tables.reliability.text import best_markdown, ranking_table
 from camsbench.tables.spread import spread_markdown, spread_of
 from camsbench.tables.subgroups import split_summary
 
@@ -68,6 +71,10 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     between = pairs(rows, seed=job.seed, declared=job.columns) if len(job.methods) > 1 else None
     if between is not None:
         folder.write_text("pairs.csv", between.to_csv(index=False))
+    ranked = reliability(rows, job.columns, controls_of(job.methods), job.seed)
+    if ranked:
+        folder.write_text("ranking.csv", ranking_table(ranked).to_csv(index=False))
+        text += f"\n{best_markdown(ranked)}\n"
     folder.write_text("summary.md", text)
     if job.gallery:
         maps = MapFolder(folder.path / "maps", job.gallery)

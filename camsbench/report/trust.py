@@ -11,9 +11,8 @@ from camsbench.report.choices import choices_of, setting_choices
 from camsbench.report.saved_run import SavedRun
 from camsbench.tables.reliability import text
 from camsbench.tables.reliability.choices import Moved, moved
+from camsbench.tables.reliability.controls import controls_of
 from camsbench.tables.reliability.metric import Reliability, reliability
-
-CONTROL = "control"  # About.category of methods that explain nothing
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,22 @@ def trust(runs: Sequence[SavedRun]) -> Trust:
     Raises:
         CamsbenchError: no metric of any run has two methods with a value of the same image.
     """
-    made = [(run, reliability(run.rows, run.columns, controls_of(run), run.seed)) for run in runs]
-    if not any(found for _, found in made):
+    found = trust_of(runs)
+    if found is None:
         raise CamsbenchError(
             f"{runs[0].path}: no metric has two methods to order (beside controls, times, and what has no better "
             "direction): give the run two methods and a metric"
         )
+    return found
+
+
+def trust_of(runs: Sequence[SavedRun]) -> Trust | None:
+    """The same; None where there is nothing to order."""
+    made = [(run, reliability(run.rows, run.columns, controls_of(make_methods(run.config)), run.seed)) for run in runs]
+    made = [(run, found) for run, found in made if found]
     settings = [
         (setting_choices(chosen, one.scores), one.scores)
         for chosen, found in ((choices_of(run), found) for run, found in made)
         for one in found
     ]
-    return Trust(made, moved(settings))
-
-
-def controls_of(run: SavedRun) -> list[str]:
-    """The run's methods that explain nothing."""
-    about = {name: getattr(method, "about", None) for name, method in make_methods(run.config).items()}
-    return [name for name, said in about.items() if said is not None and said.category == CONTROL]
+    return Trust(made, moved(settings)) if made else None

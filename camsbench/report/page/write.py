@@ -30,7 +30,9 @@ from camsbench.report.page.provenance import provenance
 from camsbench.report.page.published import paper_tables
 from camsbench.report.page.standings import standings
 from camsbench.report.page.table import ImageTable
+from camsbench.report.page.trusted import meanings, rankings, tables
 from camsbench.report.saved_run import SavedRun
+from camsbench.report.trust import trust_of
 from camsbench.tables.subgroups import MEANING
 
 ASSETS = Path(__file__).parent / "assets"
@@ -57,6 +59,8 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
     data = content(table, columns, curves(runs, lines), shown["images"], title, _classes(runs))
     board = of_lines(columns)
     papers = paper_tables(given.experiments)
+    found = trust_of(runs)
+    ranked = rankings(found, lines)
     parts: dict[str, Any] = {
         "version": camsbench.__version__,
         "title": title,
@@ -65,6 +69,10 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
         "papers": papers,
         "leaderboard": sections.leaderboard(standings(runs, lines, board), board),
         "agreements": sections.agreement(agreements(lines, columns)),
+        "trusted": tables(found),
+        "meanings": meanings(found),
+        "rankings": ranked,
+        "several_settings": len({one["where"] for one in ranked}) > 1,
         "pairs": sections.pairs_table(runs),
         "subgroups": sections.subgroup_tables(runs),
         "subgroups_note": MEANING,
@@ -72,7 +80,7 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
         "provenance": [provenance(run) for run in runs],
         "audit": sections.audit(),
         "packed": Markup(data.packed),
-        "content": _json(data.plain | {"runs": [run.path.name for run in runs]}),
+        "content": _json(data.plain | {"runs": [run.path.name for run in runs], "rankings": ranked}),
         "pictures": _json(shown),
         "css": Markup((ASSETS / "page.css").read_text()),
         "library": Markup((ASSETS / "vendor" / "echarts.min.js").read_text()),
@@ -149,6 +157,7 @@ def _sections(parts: dict[str, Any]) -> list[tuple[str, str]]:
         "curves": True,
         "time": True,
         "agreement": parts["agreements"],
+        "metrics": parts["trusted"],
         "pairs": parts["pairs"],
         "images": True,
         "protocol": True,

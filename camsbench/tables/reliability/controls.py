@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from camsbench.tables.bootstrap import Array, Statistic, mean
 from camsbench.tables.reliability.scores import Scores
+
+CONTROL = "control"  # the category of methods that explain nothing
+
+
+def controls_of(methods: Mapping[str, object]) -> list[str]:
+    """The names of methods whose ``about`` says that they explain nothing."""
+    about = {name: getattr(method, "about", None) for name, method in methods.items()}
+    return [name for name, said in about.items() if said is not None and said.category == CONTROL]
 
 
 def auroc(scores: Scores, control: str) -> Statistic:

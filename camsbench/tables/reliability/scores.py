@@ -13,7 +13,7 @@ from scipy import stats
 
 from camsbench.core.columns import Column
 from camsbench.tables.bootstrap import Array
-from camsbench.tables.columns import metric_columns
+from camsbench.tables.columns import metric_columns, reductions_of
 from camsbench.tables.measure import LineKey, Sample
 
 FEWEST = 2  # methods, below which there is no order
@@ -53,6 +53,12 @@ class Scores:
     def by_method(self) -> tuple[Array, ...]:
         """Each method's values [n]: always the same arrays, which statistics share."""
         return tuple(np.ascontiguousarray(column) for column in self.values.T)
+
+    @property
+    def label(self) -> str:
+        """What tables call the mean of the images' values: ADCC/image, where ADCC is of the means."""
+        titles = {one.reduction: one.title for one in reductions_of(self.column)}
+        return titles.get("mean", f"{self.column.label}/image")
 
     @cached_property
     def means(self) -> Array:

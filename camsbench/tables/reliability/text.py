@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import pandas as pd
+
 from camsbench.tables.bootstrap import Interval
 from camsbench.tables.columns import text_of
 from camsbench.tables.grid import grid
@@ -53,7 +55,7 @@ def metric_cells(found: Sequence[Reliability]) -> list[list[str]]:
         ]
         beats = [one.controls.get(control) for control in controls]
         shares = [NONE if beat is None else bounded(beat, 100, 0) + " %" for beat in beats]
-        made.append([*_setting(found, one), one.scores.column.label, *numbers, *shares])
+        made.append([*_setting(found, one), one.scores.label, *numbers, *shares])
     return made
 
 
@@ -71,10 +73,45 @@ def ranking_cells(found: Sequence[Reliability]) -> list[list[str]]:
                 f"{ranking.low[i]:.0f} to {ranking.high[i]:.0f}",
                 f"{ranking.mean_ranks[i]:.2f}",
                 letters[method],
-                NONE if math.isnan(ranking.p) else "<0.001" if ranking.p < 0.001 else f"{ranking.p:.3f}",
+                _p(ranking.p),
             ]
-            made.append([*_setting(found, one), column.label, method, *numbers])
+            made.append([*_setting(found, one), one.scores.label, method, *numbers])
     return made
+
+
+def best_markdown(found: Sequence[Reliability]) -> str:
+    """A line a metric: its best method, and those that may be it as well."""
+    made = [[*_setting_head(found), "metric", "best", "P(best)", "may be the best as well", "Friedman's p"]]
+    for one in found:
+        ranking = one.ranking
+        also = [method for method, low in zip(ranking.methods[1:], ranking.low[1:], strict=True) if low == 1]
+        numbers = [ranking.methods[0], f"{100 * ranking.best[0]:.0f} %", ", ".join(also) or NONE, _p(ranking.p)]
+        made.append([*_setting(found, one), one.scores.label, *numbers])
+    said = f"{MEANINGS['P(best)']} A method may be the best where no other is surely better. All ranks: ranking.csv."
+    return f"{grid(made, left=_left(found) + 2)}\n\n{said}"
+
+
+def ranking_table(found: Sequence[Reliability]) -> pd.DataFrame:
+    """A line a metric and method, best first, as numbers."""
+    return pd.DataFrame(
+        [
+            {
+                **one.scores.setting._asdict(),
+                "column": one.scores.column.name,
+                "method": method,
+                "mean": one.ranking.means[i],
+                "p_best": one.ranking.best[i],
+                "rank_low": int(one.ranking.low[i]),
+                "rank_high": int(one.ranking.high[i]),
+                "mean_rank": one.ranking.mean_ranks[i],
+                "images": len(one.scores.images),
+                "friedman_p": one.ranking.p,
+                "critical_difference": one.ranking.critical,
+            }
+            for one in found
+            for i, method in enumerate(one.ranking.methods)
+        ]
+    )
 
 
 def choice_cells(moves: Sequence[Moved]) -> list[list[str]]:
@@ -106,6 +143,10 @@ def bounded(interval: Interval, factor: float = 1, decimals: int = 2) -> str:
         return NONE
     value, low, high = (f"{factor * v:.{decimals}f}" for v in (interval.value, interval.low, interval.high))
     return value if math.isnan(interval.low) else f"{value} [{low}, {high}]"
+
+
+def _p(p: float) -> str:
+    return NONE if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _setting_head(found: Sequence[Reliability]) -> list[str]:

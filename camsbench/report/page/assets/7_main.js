@@ -30,6 +30,12 @@ function charts() {
     select.addEventListener("change", redraw);
     redraw();
   }
+  const ranked = byId("ranking-metric");
+  if (ranked) {
+    const redraw = () => drawRanking(byId("ranking"), content.rankings[Number(ranked.value)]);
+    ranked.addEventListener("change", redraw);
+    redraw();
+  }
   const names = [...new Set(data.curves.map((c) => c.name))];
   if (!names.length) { byId("curves").remove(); document.querySelector('nav a[href="#curves"]')?.remove(); return; }
   options(byId("curve-name"), names.map((n) => [n, n]));
