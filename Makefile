@@ -70,8 +70,12 @@ abscam-table3: $(VENV)/.demo  ## pointing game and time
 abscam-readings: $(VENV)/.demo  ## the ways to read Abs-CAM, side by side
 	$(EXPERIMENT)
 
+multiverse: $(VENV)/.demo  ## one table with one choice at a time made otherwise: which choices move the order of the methods?
+	$(EXPERIMENT)
+	$(BIN)/python -m camsbench.reliability $(if $(SMOKE),results/smoke,results)/multiverse
+
 FIGURES := $(addprefix abscam-figure,2 3 4 5 6 7) $(addprefix reciprocam-figure,1 3 4 5)
-.PHONY: reciprocam-table1 reciprocam-table2 reciprocam-layers abscam-table2 abscam-table3 abscam-readings figures $(FIGURES)
+.PHONY: reciprocam-table1 reciprocam-table2 reciprocam-layers abscam-table2 abscam-table3 abscam-readings multiverse figures $(FIGURES)
 
 $(FIGURES): $(VENV)/.demo
 	$(EXPERIMENT)

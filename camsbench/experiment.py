@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,9 +111,10 @@ def _write_page(cfg: DictConfig, done: Sequence[Outcome], top: Path) -> None:
     page.write(found, top / "report.html", found.maps)
 
 
-def _by_key(overrides: Sequence[str]) -> dict[str, str]:
-    """Overrides by what they set; the last one wins."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+def _by_key(overrides: Iterable[str | Sequence[str]]) -> dict[str, str]:
+    """Overrides by what they set; the last one wins. One may be a list of them: another cell's, by a YAML anchor."""
+    flat = [line for one in overrides for line in ([one] if isinstance(one, str) else one)]
+    parsed = OverridesParser.create().parse_overrides(flat)
     return {override.key_or_group: str(override.input_line) for override in parsed}
 
 
