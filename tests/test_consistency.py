@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from camsbench.report.saved_run import SavedRun
 from camsbench.run.perturbed import consistencies, passes_needed
 from camsbench.tables.reliability.consistency import Perturbed, consistency
 
+Values = list[list[float]]
 
-def perturbed(before: list[list[float]], *under: list[list[float]], kept: list[list[bool]]) -> Perturbed:
+
+def perturbed(before: Values, *under: Values, kept: list[list[bool]]) -> Perturbed:
     return Perturbed(np.array(before), np.array(under), np.array(kept))
 
 
@@ -28,7 +31,7 @@ def test_consistency_by_hand() -> None:
     """Two methods on three images, one draw. Minor noise: nothing moves (p = 1), and on one image of three the methods
     exchange their ranks: 4 of 6 stay. Disruptive noise, where higher is better: 5 of 6 values fall, of which the third
     image's two do not count, as its prediction stayed: 3 of 4 are worse."""
-    before = [[5.0, 6, 7], [1, 2, 3]]
+    before: Values = [[5, 6, 7], [1, 2, 3]]
     minor = perturbed(before, [[5, 6, 3], [1, 2, 7]], kept=[[True] * 3])
     disruptive = perturbed(before, [[4, 5, 6], [0, 9, 1]], kept=[[True, True, False]])
     found = consistency(minor, disruptive, "higher")
@@ -44,7 +47,7 @@ def test_consistency_by_hand() -> None:
 
 
 def test_values_that_are_no_numbers_do_not_count() -> None:
-    before = [[5.0, np.nan, 7], [1, 2, 3]]
+    before: Values = [[5, np.nan, 7], [1, 2, 3]]
     nobody = perturbed(before, before, kept=[[False] * 3])
     found = consistency(perturbed(before, before, kept=[[True] * 3]), nobody, "higher")
     assert found.iec_nr == 1
@@ -76,9 +79,7 @@ def test_a_run_measured_again_under_noise(
     job = SavedRun.load(tmp_path / "run").job
     assert "4 images, 1 draws of each noise" in passes_needed(job, 20, 1)
     found = {(where, column.name): one for (where, column), one in consistencies(job, 20, 1).items()}
-    assert set(found) == {
-        (where, name) for where in ("input", "weights") for name in ("drop", "insertion", "complexity")
-    }
+    assert set(found) == set(product(("input", "weights"), ("drop", "insertion", "complexity")))
     assert all(one.minor == 4 for one in found.values())
     assert found["input", "complexity"].iac_nr == found["input", "complexity"].iec_nr == 1
     assert found["input", "complexity"].iec_ar == 0
