@@ -35,6 +35,7 @@ REDUCED: dict[str, dict[str, Any]] = {  # where the defaults need too many passe
     "meaningful_perturbation": {"steps": 4},
     "rise": {"n": 64},
     "smoothgrad": {"n": 6},
+    "smoothgradcampp_vendored": {"n": 5},
     "sscam": {"n": 2},
 }
 

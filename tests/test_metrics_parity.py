@@ -268,11 +268,11 @@ def test_drop_and_increase_equal_torchcam(lite0: TorchSplit, images: Tensor, par
 
 
 def test_insertion_and_deletion_equal_torchcam(lite0: TorchSplit, images: Tensor, parity: Parity) -> None:
-    lite0, images = in_double(lite0), images.double()  # so that both put nearly equal pixels in one order
-    subject = seen(OfProbability(), lite0, images[:2], None, POPPI)
+    lite0, images = in_double(lite0), images[:1].double()  # so that both put nearly equal pixels in one order
+    subject = seen(OfProbability(), lite0, images, None, POPPI)
     with TorchCamGradCAM(lite0.model, "bn2") as extractor:
         peer = DeletionInsertionMetric(extractor, partial(torch.softmax, dim=-1), steps=8)
-        peer.update(images[:2].clone().requires_grad_(), subject.forward.target.tolist())
+        peer.update(images.clone().requires_grad_(), subject.forward.target.tolist())
     theirs = peer.summary()
     for metric in (Insertion(8), Deletion(8)):
         (name,) = (column.name for column in columns_of(metric))

@@ -259,6 +259,11 @@ def test_the_plan_is_of_the_images_that_the_weights_expect(monkeypatch: pytest.M
 
     monkeypatch.setattr("camsbench.run.planning.networks.cut_networks", cut)
     chosen = ["model=torchvision", "model.name=regnet_y_16gf", "model.weights=IMAGENET1K_SWAG_E2E_V1"]
-    Networks()._splits(compose_config(chosen))
+    Networks().cut(compose_config(chosen))
     spec = model_spec(plain(seen[0].model))
     assert (spec.weights, published(spec).transform["crop"]) == ("random", 384)
+
+
+def test_a_method_that_the_network_is_not_for_is_refused_as_the_run_would(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model=efficientnet_lite0", "method=legrad", "metric=[drop]", "--rate", "100"]) == 1
+    assert "method=legrad" in capsys.readouterr().err

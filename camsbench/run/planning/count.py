@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
-from camsbench.config.instantiate import check_needs, make_methods, make_metrics, make_rule, read_limits
+from camsbench.config.instantiate import check_methods, check_needs, make_methods, make_metrics, make_rule, read_limits
 from camsbench.core import scoring
 from camsbench.core.explained import Metric, explain
 from camsbench.core.fusion import MeanOfLayers
@@ -65,6 +65,7 @@ def plan(cfg: DictConfig, networks: Networks | None = None, cell: str | None = N
     limits = read_limits(cfg, methods)
     total, _ = images.count(cfg)
     layers = networks.layers(cfg)
+    check_methods(methods, networks.cut(cfg))
     if not layers[0].gradients:
         check_needs(methods, frozenset(), layers[0].dry.asked)
         check_needs(metrics, frozenset(), layers[0].dry.asked, "metric")

@@ -57,12 +57,12 @@ class Networks:
         """Shapes and speed of a configuration's network at each of its layers."""
         key = _key(cfg)
         if key not in self._layers:
-            self._layers[key] = [self._layer(split) for split in self._splits(cfg)]
+            self._layers[key] = [self._layer(split) for split in self.cut(cfg)]
         return self._layers[key]
 
     def real(self, cfg: DictConfig) -> list[Network]:
         """The network itself at each of its layers, without short cuts, its loops of copies rehearsed."""
-        self._splits(cfg)
+        self.cut(cfg)
         return self._loaded[2]
 
     def check_names(self) -> None:
@@ -80,7 +80,8 @@ class Networks:
         speed = measure_speed(split, x, parts) if rate is None else scale_speed(split, x, parts, rate)
         return Layer(DrySplit.of(split, parts[0]), speed, "gradient" in split.provides)
 
-    def _splits(self, cfg: DictConfig) -> list[Network]:
+    def cut(self, cfg: DictConfig) -> list[Network]:
+        """The network as it is passed, at each of its layers."""
         key = _key(cfg)
         if self._loaded[0] != key:
             self._loaded = ("", [], [])  # two large networks need not fit at once
