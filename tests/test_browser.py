@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.browser
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
 COLOURS = ["#0072b2", "#e69f00", "#009e73"]  # of the three methods
+CHARTS = ("#distribution", "#curve", "#time-chart", "#ranking")
 POINTS = "#time-chart .plot path[stroke-width^='0.18']"
 OPTIONS = [
     *("method=[gradcam,abscam_init,reciprocam]", "metric=[drop,insertion,complexity]"),
@@ -276,7 +278,25 @@ def test_hovering_says_what_the_rows_say(page: Page, run: Path) -> None:
         assert seconds == pytest.approx(max(1e-5, own["seconds"].median()), rel=0.006)
 
 
-@pytest.mark.parametrize("chart", ["#distribution", "#curve", "#time-chart"])
+def test_how_sure_a_ranking_is(page: Page, run: Path) -> None:
+    """Mean ranks, P(best) and ranks are those of ranking.csv, best first; the bars are a critical difference long."""
+    ranking = pd.read_csv(run / "ranking.csv")
+    page.locator("#ranking-metric").select_option(label="Compl")
+    own = ranking[ranking["column"] == "complexity"].sort_values("mean_rank")
+    label = page.locator("#ranking .plot").get_attribute("aria-label")
+    assert label is not None
+    order = ", ".join(f"{row.method} {row.mean_rank:.2f}" for row in own.itertuples())
+    assert label.endswith(f"1 is the best: {order}")
+    said = hover(page, "#ranking", 0.5, 0.2)
+    first = own.iloc[0]
+    ranks = f"{first['rank_low']} to {first['rank_high']}"
+    assert said[1] == [first["method"], f"{first['mean_rank']:.2f}", f"{100 * first['p_best']:.0f} %", ranks]
+    assert f"Critical difference of mean ranks: {first['critical_difference']:.2f}" in page.inner_text("#ranking-note")
+    table = page.locator("#metrics table").first.inner_text()
+    assert {"Drop", "Ins", "Compl"} <= set(re.findall(r"^\w+", table, re.M))
+
+
+@pytest.mark.parametrize("chart", CHARTS)
 def test_charts_zoom_by_buttons_keys_and_wheel(page: Page, chart: str) -> None:
     whole, plot = ticks(page, chart), page.locator(f"{chart} .plot")
     closer, wider, reset = (
@@ -304,7 +324,7 @@ def test_charts_zoom_by_buttons_keys_and_wheel(page: Page, chart: str) -> None:
     page.keyboard.press("0")
     assert ticks(page, chart) == whole
 
-    hover(page, chart, 0.5, 0.4) if chart != "#time-chart" else plot.hover()
+    plot.hover() if chart in ("#time-chart", "#ranking") else hover(page, chart, 0.5, 0.4)
     page.mouse.wheel(0, -100)  # scrolls the page
     page.wait_for_timeout(200)
     assert ticks(page, chart) == whole
@@ -320,7 +340,7 @@ def test_charts_zoom_by_buttons_keys_and_wheel(page: Page, chart: str) -> None:
     assert page.evaluate("document.activeElement.ariaLabel") == "Zoom in"  # the focus is not lost with the button
 
 
-@pytest.mark.parametrize("chart", ["#distribution", "#curve", "#time-chart"])
+@pytest.mark.parametrize("chart", CHARTS)
 def test_a_chart_is_saved_as_a_picture(page: Page, chart: str, tmp_path: Path) -> None:
     for kind in ("PNG", "SVG"):
         with page.expect_download() as download:
@@ -339,21 +359,20 @@ def test_a_chart_is_saved_as_a_picture(page: Page, chart: str, tmp_path: Path) -
 
 
 def test_charts_follow_the_theme(page: Page) -> None:
-    charts = ("#distribution", "#curve", "#time-chart")
     colours = "(c) => [...document.querySelectorAll(`${c} .plot svg text`)].map((t) => getComputedStyle(t).fill)"
-    light = [page.evaluate(colours, chart) for chart in charts]
+    light = [page.evaluate(colours, chart) for chart in CHARTS]
     page.locator("#curve [aria-label='Zoom in']").click()
     zoomed = ticks(page, "#curve")
     page.keyboard.press("t")
     wait_until_drawn(page)
-    dark = [page.evaluate(colours, chart) for chart in charts]
+    dark = [page.evaluate(colours, chart) for chart in CHARTS]
     assert all(set(a).isdisjoint(b) for a, b in zip(light, dark, strict=True))
     assert {"rgb(232, 234, 237)", "rgb(163, 171, 180)"} == {colour for chart in dark for colour in chart}
     assert ticks(page, "#curve") == zoomed
     page.keyboard.press("t")
     page.locator("#curve [aria-label='Reset zoom']").click()
     wait_until_drawn(page)
-    assert [page.evaluate(colours, chart) for chart in charts] == light
+    assert [page.evaluate(colours, chart) for chart in CHARTS] == light
 
 
 def test_charts_of_the_large_view_zoom_before_they_turn_its_pages(page: Page) -> None:
@@ -392,7 +411,7 @@ def test_a_phone_shows_all_of_it(phone: Page) -> None:
     assert box["width"] == PHONE["width"]
     assert phone.evaluate("document.querySelector('#view-body').scrollWidth") <= PHONE["width"]
     widths = phone.evaluate("[...document.querySelectorAll('.plot svg')].map((s) => s.getBoundingClientRect().width)")
-    assert len(widths) == 4
+    assert len(widths) == 5
     assert all(280 <= width <= PHONE["width"] for width in widths)
 
 
@@ -401,7 +420,7 @@ def test_names_in_charts_do_not_overlap_on_a_phone(phone: Page) -> None:
     measured = """(chart) => [...document.querySelectorAll(`${chart} .plot svg text`)].map((t) => {
       const { left, right, top, bottom } = t.getBoundingClientRect();
       return [left, right, top + 2, bottom - 2, parseFloat(getComputedStyle(t).fontSize)]; })"""
-    for chart in ("#distribution", "#curve", "#time-chart"):
+    for chart in CHARTS:
         boxes = phone.evaluate(measured, chart)
         assert len(boxes) > 5
         assert {size for *_, size in boxes} == {12}
