@@ -23,7 +23,7 @@ from camsbench.metrics._ranking import pixel_rank
 from camsbench.metrics._substrate import rise_kernel, substrate
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity, correlation, harmonic
 from camsbench.metrics.curves import Curve, Deletion, Insertion
-from camsbench.metrics.drop import Drop, Increase
+from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.models.split import TorchSplit
 
 C0, C1 = [1.0, 2, 3, 4], [0.0, 1, 0, 1]
@@ -70,6 +70,29 @@ def test_drop_of_a_class_without_any_probability(tiny: TorchSplit, tiny_x: Tenso
 def test_increase(tiny: TorchSplit, tiny_x: Tensor) -> None:
     assert Increase()(explained(tiny, tiny_x, RIGHT))["increase"].item() == 0
     assert Increase()(explained(tiny, tiny_x, LEFT))["increase"].item() == 1
+
+
+def test_average_gain(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    """Of the 1 − 0.148 that the image lacks the left column alone gains 0.622 − 0.148."""
+    before, after = p({0, 1, 2, 3}), p({0, 2})
+    assert AverageGain()(explained(tiny, tiny_x, LEFT))["average_gain"].item() == pytest.approx(
+        (after - before) / (1 - before), abs=1e-6
+    )
+    assert AverageGain()(explained(tiny, tiny_x, RIGHT))["average_gain"].item() == 0  # the score falls
+
+
+def test_average_gain_of_a_class_that_is_nearly_certain(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    """c0 = 120 on the left and c1 = 4 in pixel 1: z = 240/8 − 3·8/4 = 24, and 30 under the mask.
+
+    1 − Y is e^−24 = 4e-11, which single precision takes for 0; (e^−24 − e^−30)/e^−24 = 1 − e^−6. Of z = 2394, where
+    double precision says 1 too, nothing can be gained.
+    """
+    for left, expected in ((120.0, 1 - math.exp(-6)), (9600.0, 0.0)):
+        tiny_x[0, 0] = torch.tensor([[left, 0], [left, 0]])
+        tiny_x[0, 1] = torch.tensor([[0.0, 4], [0, 0]])
+        subject = explained(tiny, tiny_x, LEFT)
+        assert subject.forward.probability.item() == 1
+        assert AverageGain()(subject)["average_gain"].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_complexity(tiny: TorchSplit, tiny_x: Tensor) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from camsbench.core.columns import Column, OfMeans, Reduction, columns_of, merge_columns
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity
 from camsbench.metrics.curves import Deletion, Insertion
-from camsbench.metrics.drop import Drop, Increase
+from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.metrics.infidelity import Infidelity
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.metrics.road import ROAD
@@ -25,7 +25,7 @@ PAPERS = (
     *(Pointing, PointingWithin, EnergyPointing),
 )
 OTHERS = (
-    *(Time, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
+    *(Time, AverageGain, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
