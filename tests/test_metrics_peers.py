@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import quantus
 import torch
 from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import sensitivity_max
+from given import TARGET, Given, Turns, on_images, on_paper
 from pytorch_grad_cam.metrics.perturbation_confidence import (
     PerturbationConfidenceMetric,
     RemoveLeastRelevantFirst,
@@ -26,14 +27,11 @@ from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
 from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, Metric, explain, measure
-from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import MicroBatch
-from camsbench.core.saliency import SaliencyRule
-from camsbench.core.types import Explainer, Forward, Split
-from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.rise import RISE
 from camsbench.metrics._imputation import TOLERANCE, impute_linearly
 from camsbench.metrics._ranking import pixel_rank
+from camsbench.metrics.arcc import ARCC
 from camsbench.metrics.drop import AverageGain
 from camsbench.metrics.infidelity import Infidelity, infidelity
 from camsbench.metrics.road import ROAD
@@ -41,7 +39,6 @@ from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness
 from camsbench.models.split import TorchSplit
 
-TARGET = [243, 559, 438]
 NUMPY_2 = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # grad-cam's imputer
 REDUCED: list[Metric] = [
     ROAD(percentiles=[80, 90]),
@@ -52,33 +49,13 @@ REDUCED: list[Metric] = [
     Sparseness(),
     Entropy(),
     AverageGain(),
+    ARCC(percentiles=[80]),
 ]
 STILL = (Sparseness, Entropy, AverageGain)  # they draw nothing
 
 
 def sigmoid(z: float) -> float:
     return 1 / (1 + math.exp(-z))
-
-
-@dataclass(frozen=True)
-class Given:
-    """A method whose map is known: ``values``, for any image."""
-
-    values: tuple[float, ...]
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    def __call__(self, split: Split, forward: Forward) -> Tensor:
-        return torch.tensor(self.values).view(1, 2, 2).expand(len(forward.x), -1, -1)
-
-
-def on_paper(split: TorchSplit, x: Tensor, method: Explainer) -> Explained:
-    return explain(split, method, SaliencyRule(), scoring.forward(split, x, torch.tensor([0]), (0,)))
-
-
-def on_images(split: TorchSplit, x: Tensor, method: Explainer | None = None) -> Explained:
-    seeds = stream_seeds(0, [f"image {i}" for i in range(3)])[: len(x)]
-    forward = scoring.forward(split, x, torch.tensor(TARGET[: len(x)]), seeds)
-    return explain(split, method or GradCAM(), SaliencyRule(), forward)
 
 
 # --- on paper -------------------------------------------------------------------------------------------------------
@@ -166,19 +143,6 @@ def test_squares_lie_inside_the_image_and_take_every_side(full_lite0: TorchSplit
     assert 72 < side.max() <= 80
     assert torch.equal(changed, forward.x[image] * (1 - I))
     assert not torch.equal(I[:100], I[100:])  # each image has its own
-
-
-@dataclass(frozen=True)
-class Turns:
-    """A map that is ``before`` for one image, and ``after`` for any other."""
-
-    image: Tensor
-    before: Explainer
-    after: Explainer
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    def __call__(self, split: Split, forward: Forward) -> Tensor:
-        return (self.before if torch.equal(forward.x, self.image) else self.after)(split, forward)
 
 
 def test_max_sensitivity(tiny: TorchSplit, tiny_x: Tensor) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 
 from camsbench.core.columns import Column, OfMeans, Reduction, columns_of, merge_columns
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity
+from camsbench.metrics.arcc import ARCC
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.metrics.infidelity import Infidelity
@@ -25,7 +26,7 @@ PAPERS = (
     *(Pointing, PointingWithin, EnergyPointing),
 )
 OTHERS = (
-    *(Time, AverageGain, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
+    *(Time, AverageGain, ARCC, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
