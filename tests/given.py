@@ -1,7 +1,8 @@
-"""Methods whose map is known, and what a metric judges of them."""
+"""Methods whose map is known, what a metric judges of them, and what ``conftest.Tiny`` says on paper."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,24 @@ from camsbench.core.types import Explainer, Forward, Split
 from camsbench.methods.gradcam import GradCAM
 
 TARGET = [243, 559, 438]  # of the first three of ``images``
+
+
+C0, C1 = [1.0, 2, 3, 4], [0.0, 1, 0, 1]
+
+
+def p(kept: set[int], black: float = 0.0) -> float:
+    """Probability of class 0 when only the pixels of ``kept`` are left, the others being ``black``."""
+    a0 = sum(max(C0[i] if i in kept else black, 0) for i in range(4))
+    a1 = sum(2 * max(C1[i] if i in kept else black, 0) for i in range(4))
+    return 1 / (1 + math.exp(-(0.5 * a0 - 3 * a1) / 4))
+
+
+ORDERED = (0.1, 0.9, 0.5, 0.3)  # pixels in the order 1, 2, 3, 0
+STATES: list[set[int]] = [set(), {1}, {1, 2}, {1, 2, 3}, {0, 1, 2, 3}]
+
+
+def trapezoid(points: list[float]) -> float:
+    return sum(points) - (points[0] + points[-1]) / 2
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from given import Given, on_paper
+from given import C0, ORDERED, STATES, Given, on_paper, p, trapezoid
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -26,16 +26,6 @@ from camsbench.metrics.adcc import ADCC, Coherency, Complexity, correlation, har
 from camsbench.metrics.curves import Curve, Deletion, Insertion
 from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.models.split import TorchSplit
-
-C0, C1 = [1.0, 2, 3, 4], [0.0, 1, 0, 1]
-
-
-def p(kept: set[int], black: float = 0.0) -> float:
-    """Probability of class 0 when only the pixels of ``kept`` are left, the others being ``black``."""
-    a0 = sum(max(C0[i] if i in kept else black, 0) for i in range(4))
-    a1 = sum(2 * max(C1[i] if i in kept else black, 0) for i in range(4))
-    return 1 / (1 + math.exp(-(0.5 * a0 - 3 * a1) / 4))
-
 
 RIGHT = (0.0, 1.0, 0.0, 1.0)  # keeps pixels 1 and 3
 LEFT = (1.0, 0.0, 1.0, 0.0)  # keeps pixels 0 and 2
@@ -130,14 +120,6 @@ def test_adcc_of_published_means_and_of_a_zero_term() -> None:
     assert harmonic(torch.tensor(0.2), torch.tensor(0.0), torch.tensor(0.3)).item() == 0
     assert harmonic(torch.tensor(1.0), torch.tensor(0.5), torch.tensor(0.3)).item() == 0
     assert harmonic(*(torch.tensor(v) for v in (float("nan"), 0.5, 0.3))).isnan()  # no image, no mean
-
-
-ORDERED = (0.1, 0.9, 0.5, 0.3)  # pixels in the order 1, 2, 3, 0
-STATES: list[set[int]] = [set(), {1}, {1, 2}, {1, 2, 3}, {0, 1, 2, 3}]
-
-
-def trapezoid(points: list[float]) -> float:
-    return sum(points) - (points[0] + points[-1]) / 2
 
 
 def test_insertion_and_deletion_step_by_step(tiny: TorchSplit, tiny_x: Tensor) -> None:

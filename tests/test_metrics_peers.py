@@ -32,8 +32,10 @@ from camsbench.methods.rise import RISE
 from camsbench.metrics._imputation import TOLERANCE, impute_linearly
 from camsbench.metrics._ranking import pixel_rank
 from camsbench.metrics.arcc import ARCC
+from camsbench.metrics.curves import Curve
 from camsbench.metrics.drop import AverageGain
 from camsbench.metrics.infidelity import Infidelity, infidelity
+from camsbench.metrics.mas import MAS
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness
@@ -50,8 +52,9 @@ REDUCED: list[Metric] = [
     Entropy(),
     AverageGain(),
     ARCC(percentiles=[80]),
+    MAS(Curve(6, substrate="rise_blur"), Curve(6)),
 ]
-STILL = (Sparseness, Entropy, AverageGain)  # they draw nothing
+STILL = (Sparseness, Entropy, AverageGain, MAS)  # they draw nothing
 
 
 def sigmoid(z: float) -> float:

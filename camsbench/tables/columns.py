@@ -13,6 +13,7 @@ from camsbench.metrics.arcc import ARCC
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.metrics.infidelity import Infidelity
+from camsbench.metrics.mas import MAS
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomisation
@@ -26,7 +27,7 @@ PAPERS = (
     *(Pointing, PointingWithin, EnergyPointing),
 )
 OTHERS = (
-    *(Time, AverageGain, ARCC, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
+    *(Time, AverageGain, ARCC, MAS, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
