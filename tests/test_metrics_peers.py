@@ -35,9 +35,12 @@ from camsbench.metrics.arcc import ARCC
 from camsbench.metrics.curves import Curve
 from camsbench.metrics.drop import AverageGain
 from camsbench.metrics.infidelity import Infidelity, infidelity
+from camsbench.metrics.irof import IROF
 from camsbench.metrics.mas import MAS
+from camsbench.metrics.mufidelity import MuFidelity
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sensitivity import MaxSensitivity
+from camsbench.metrics.sensitivity_n import SensitivityN
 from camsbench.metrics.sparseness import Entropy, Sparseness
 from camsbench.models.split import TorchSplit
 
@@ -53,8 +56,13 @@ REDUCED: list[Metric] = [
     AverageGain(),
     ARCC(percentiles=[80]),
     MAS(Curve(6, substrate="rise_blur"), Curve(6)),
+    IROF(8),
+    MuFidelity(n=12),
+    MuFidelity(None, n=12, correlation="pearson", probability=False),
+    MuFidelity(n=12, draw="each"),
+    SensitivityN(sizes=3, subsets=8),
 ]
-STILL = (Sparseness, Entropy, AverageGain, MAS)  # they draw nothing
+STILL = (Sparseness, Entropy, AverageGain, MAS, IROF)  # they draw nothing
 
 
 def sigmoid(z: float) -> float:

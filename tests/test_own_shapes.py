@@ -26,6 +26,12 @@ METRICS = [
     "road",
     "sparseness",
     "entropy",
+    "average_gain",
+    "arcc",
+    "mas",
+    "mufidelity",
+    "sensitivity_n",
+    "irof",
 ]
 
 

@@ -111,7 +111,7 @@ METRICS = sorted(
 )
 
 
-OF_CONFIDENCE = {"drop", "increase", "average_gain", "arcc", "insertion", "deletion", "mas", "adcc", "road"}
+OF_CONFIDENCE = {"drop", "increase", "average_gain", "arcc", "insertion", "deletion", "mas", "irof", "adcc", "road"}
 
 
 @pytest.mark.parametrize("metric", METRICS)

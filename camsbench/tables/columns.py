@@ -13,11 +13,14 @@ from camsbench.metrics.arcc import ARCC
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.metrics.infidelity import Infidelity
+from camsbench.metrics.irof import IROF
 from camsbench.metrics.mas import MAS
+from camsbench.metrics.mufidelity import MuFidelity
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomisation
 from camsbench.metrics.sensitivity import MaxSensitivity
+from camsbench.metrics.sensitivity_n import SensitivityN
 from camsbench.metrics.sparseness import Entropy, Sparseness
 from camsbench.metrics.time import Time
 from camsbench.store.schema import CELL, HEAD, TAIL
@@ -27,7 +30,8 @@ PAPERS = (
     *(Pointing, PointingWithin, EnergyPointing),
 )
 OTHERS = (
-    *(Time, AverageGain, ARCC, MAS, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
+    *(Time, AverageGain, ARCC, MAS, IROF, ROAD, Infidelity, MuFidelity, SensitivityN),
+    *(MaxSensitivity, Sparseness, Entropy),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
