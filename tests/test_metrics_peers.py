@@ -39,9 +39,10 @@ from camsbench.metrics.irof import IROF
 from camsbench.metrics.mas import MAS
 from camsbench.metrics.mufidelity import MuFidelity
 from camsbench.metrics.road import ROAD
-from camsbench.metrics.sensitivity import MaxSensitivity
+from camsbench.metrics.sensitivity import MaxSensitivity, nudged
 from camsbench.metrics.sensitivity_n import SensitivityN
 from camsbench.metrics.sparseness import Entropy, Sparseness
+from camsbench.metrics.stability import RelativeStability
 from camsbench.models.split import TorchSplit
 
 NUMPY_2 = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # grad-cam's imputer
@@ -61,6 +62,8 @@ REDUCED: list[Metric] = [
     MuFidelity(None, n=12, correlation="pearson", probability=False),
     MuFidelity(n=12, draw="each"),
     SensitivityN(sizes=3, subsets=8),
+    RelativeStability(n=2, radius=1e-3),  # which changes no class
+    RelativeStability(n=2, radius=1e-3, change="norm"),
 ]
 STILL = (Sparseness, Entropy, AverageGain, MAS, IROF)  # they draw nothing
 
@@ -165,7 +168,7 @@ def test_max_sensitivity(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 def test_nudged_images_stay_in_the_ball_and_differ(lite0: TorchSplit, images: Tensor) -> None:
     forward = on_images(lite0, images[:2]).forward
-    first, second = (MaxSensitivity(radius=0.5).noisy(forward, copy) - forward.x for copy in range(2))
+    first, second = (nudged(forward, "max_sensitivity", copy, 0.5) - forward.x for copy in range(2))
     for noise in (first, second):
         assert 0.49 < noise.abs().amax((1, 2, 3)).min() <= noise.abs().max() <= 0.5001
         assert noise.mean().abs() < 0.01
@@ -381,7 +384,7 @@ def test_infidelity_equals_captum_on_the_same_draws(full_subject: Explained, per
 def test_max_sensitivity_equals_captum_on_the_same_draws(full_subject: Explained) -> None:
     n, split = 3, full_subject.split
     metric = MaxSensitivity(n=n, radius=0.2)
-    nudged = torch.stack([metric.noisy(full_subject.forward, copy) for copy in range(n)], 1).flatten(
+    moved = torch.stack([nudged(full_subject.forward, "max_sensitivity", copy, 0.2) for copy in range(n)], 1).flatten(
         0, 1
     )  # image by image
 
@@ -391,7 +394,7 @@ def test_max_sensitivity_equals_captum_on_the_same_draws(full_subject: Explained
         forward = scoring.forward(split, batch, target, (0,) * len(batch))
         return (full_subject.rule(full_subject.explainer(split, forward), (224, 224))[0],)
 
-    theirs = sensitivity_max(saliency, full_subject.forward.x, lambda x: nudged, n_perturb_samples=n)
+    theirs = sensitivity_max(saliency, full_subject.forward.x, lambda x: moved, n_perturb_samples=n)
     agree(metric(full_subject)["max_sensitivity"], theirs, rtol=1e-4)
 
 

@@ -32,6 +32,7 @@ METRICS = [
     "mufidelity",
     "sensitivity_n",
     "irof",
+    "relative_stability",
 ]
 
 

@@ -22,6 +22,7 @@ from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomis
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sensitivity_n import SensitivityN
 from camsbench.metrics.sparseness import Entropy, Sparseness
+from camsbench.metrics.stability import RelativeStability
 from camsbench.metrics.time import Time
 from camsbench.store.schema import CELL, HEAD, TAIL
 
@@ -31,7 +32,7 @@ PAPERS = (
 )
 OTHERS = (
     *(Time, AverageGain, ARCC, MAS, IROF, ROAD, Infidelity, MuFidelity, SensitivityN),
-    *(MaxSensitivity, Sparseness, Entropy),
+    *(MaxSensitivity, RelativeStability, Sparseness, Entropy),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
