@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
-from skimage.segmentation import slic
 from torch import Tensor
 
 from camsbench.core.columns import Column
@@ -16,6 +14,7 @@ from camsbench.core.scoring import score_inputs
 from camsbench.core.types import Forward, Split
 from camsbench.errors import check_choices
 from camsbench.metrics._ranking import descending_rank
+from camsbench.metrics._segments import slic_segments
 from camsbench.metrics._substrate import SUBSTRATES, substrate_of
 
 
@@ -70,7 +69,7 @@ class IROF:
         split, forward = explained.split, explained.forward
         labels = segments.flatten(1)  # [B,H·W]
         count = labels.amax(1) + 1
-        most = int(count.max())  # one number of the host's own: SLIC ran there
+        most = int(count.max())  # one number, of what SLIC made on the host
         saliency = explained.saliency.double().flatten(1)
         pixels = saliency.new_zeros(len(labels), most).scatter_add_(1, labels, torch.ones_like(saliency))
         mean = saliency.new_zeros(len(labels), most).scatter_add_(1, labels, saliency) / pixels
@@ -88,7 +87,4 @@ class IROF:
 
     def segments_of(self, split: Split, forward: Forward) -> Tensor:
         """The segment [B,H,W] that each pixel lies in, from 0 on without a gap."""
-        pictures = split.preprocess.picture(forward.x).movedim(1, -1).double().cpu().numpy()
-        options = {"n_segments": self.segments, "compactness": self.compactness, "start_label": 0, "channel_axis": -1}
-        labels = [np.unique(slic(picture, **options), return_inverse=True)[1] for picture in pictures]
-        return torch.stack([torch.from_numpy(one.reshape(pictures.shape[1:3])) for one in labels]).to(forward.x.device)
+        return slic_segments(split.preprocess.picture(forward.x), self.segments, self.compactness)
