@@ -7,6 +7,7 @@ linear, 1/4, 0, 3/4 or 2/4.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,9 @@ def test_irof_costs_a_pass_a_segment_of_each_image(lite0: TorchSplit, images: Te
         IROF(20)(subject)
     assert len(set(count.tolist())) > 1
     assert passes.features == count.sum()
+    with count_passes(lite0) as passes:
+        IROF(20)(replace(subject, split=lite0.plain))
+    assert passes.features == 3 * 20 >= count.sum()
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class IROF:
     and fills with one grey, the mean of all values of the batch as it is by then; version 0.6 refuses images of more
     than one channel unless it is given a ``perturb_func``.
 
-    One pass a segment, some ``segments`` an image. SLIC runs on the host, once an image for all methods.
+    One pass a segment, without short cuts ``segments`` passes an image at least. SLIC runs on the host, once an image for all methods.
 
     Args:
         segments: how many SLIC is asked for; it makes about so many.
@@ -64,12 +64,12 @@ class IROF:
     def ratios(self, explained: Explained, segments: Tensor) -> tuple[Tensor, Tensor]:
         """p_c(x without the first l segments)/p_c(x) [B,most] for l from 1 on, and the number L [B] of segments.
 
-        Of images of fewer segments than ``most`` the ratios beyond L are 0.
+        ``most`` is the number that SLIC is asked for, or the largest that it made; the ratios beyond L are 0.
         """
         split, forward = explained.split, explained.forward
         labels = segments.flatten(1)  # [B,H·W]
         count = labels.amax(1) + 1
-        most = int(count.max())  # one number, of what SLIC made on the host
+        most = max(self.segments, int(count.max()))  # one number, of what SLIC made on the host
         saliency = explained.saliency.double().flatten(1)
         pixels = saliency.new_zeros(len(labels), most).scatter_add_(1, labels, torch.ones_like(saliency))
         mean = saliency.new_zeros(len(labels), most).scatter_add_(1, labels, saliency) / pixels
