@@ -10,47 +10,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from given import C0, ORDERED, STATES, Given, on_paper, p, trapezoid
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from camsbench.config.compose import compose_config
 from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
-from camsbench.core.explained import Explained, explain
+from camsbench.core.explained import explain
 from camsbench.core.saliency import SaliencyRule
 from camsbench.core.types import Forward, Split
 from camsbench.metrics._ranking import pixel_rank
 from camsbench.metrics._substrate import rise_kernel, substrate
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity, correlation, harmonic
 from camsbench.metrics.curves import Curve, Deletion, Insertion
-from camsbench.metrics.drop import Drop, Increase
+from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.models.split import TorchSplit
-
-C0, C1 = [1.0, 2, 3, 4], [0.0, 1, 0, 1]
-
-
-def p(kept: set[int], black: float = 0.0) -> float:
-    """Probability of class 0 when only the pixels of ``kept`` are left, the others being ``black``."""
-    a0 = sum(max(C0[i] if i in kept else black, 0) for i in range(4))
-    a1 = sum(2 * max(C1[i] if i in kept else black, 0) for i in range(4))
-    return 1 / (1 + math.exp(-(0.5 * a0 - 3 * a1) / 4))
-
-
-@dataclass(frozen=True)
-class Given:
-    """A method whose map is known: ``values``, for any image."""
-
-    values: tuple[float, ...]
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    def __call__(self, split: Split, forward: Forward) -> Tensor:
-        return torch.tensor(self.values).view(1, 2, 2).expand(len(forward.x), -1, -1)
-
-
-def explained(split: TorchSplit, x: Tensor, values: tuple[float, ...]) -> Explained:
-    forward = scoring.forward(split, x, torch.zeros(len(x), dtype=torch.long), (0,) * len(x))
-    return explain(split, Given(values), SaliencyRule(), forward)
-
 
 RIGHT = (0.0, 1.0, 0.0, 1.0)  # keeps pixels 1 and 3
 LEFT = (1.0, 0.0, 1.0, 0.0)  # keeps pixels 0 and 2
@@ -58,22 +33,47 @@ LEFT = (1.0, 0.0, 1.0, 0.0)  # keeps pixels 0 and 2
 
 def test_drop(tiny: TorchSplit, tiny_x: Tensor) -> None:
     before, after = p({0, 1, 2, 3}), p({1, 3})
-    assert Drop()(explained(tiny, tiny_x, RIGHT))["drop"].item() == pytest.approx((before - after) / before, abs=1e-6)
-    assert Drop()(explained(tiny, tiny_x, LEFT))["drop"].item() == 0  # the score rises: nothing is dropped
+    assert Drop()(on_paper(tiny, tiny_x, Given(RIGHT)))["drop"].item() == pytest.approx(
+        (before - after) / before, abs=1e-6
+    )
+    assert Drop()(on_paper(tiny, tiny_x, Given(LEFT)))["drop"].item() == 0  # the score rises: nothing is dropped
 
 
 def test_drop_of_a_class_without_any_probability(tiny: TorchSplit, tiny_x: Tensor) -> None:
     tiny_x[0, 1] = 300  # p_0 underflows to 0: nothing can be lost
-    assert Drop()(explained(tiny, tiny_x, RIGHT))["drop"].item() == 0
+    assert Drop()(on_paper(tiny, tiny_x, Given(RIGHT)))["drop"].item() == 0
 
 
 def test_increase(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    assert Increase()(explained(tiny, tiny_x, RIGHT))["increase"].item() == 0
-    assert Increase()(explained(tiny, tiny_x, LEFT))["increase"].item() == 1
+    assert Increase()(on_paper(tiny, tiny_x, Given(RIGHT)))["increase"].item() == 0
+    assert Increase()(on_paper(tiny, tiny_x, Given(LEFT)))["increase"].item() == 1
+
+
+def test_average_gain(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    """Of the 1 − 0.148 that the image lacks the left column alone gains 0.622 − 0.148."""
+    before, after = p({0, 1, 2, 3}), p({0, 2})
+    assert AverageGain()(on_paper(tiny, tiny_x, Given(LEFT)))["average_gain"].item() == pytest.approx(
+        (after - before) / (1 - before), abs=1e-6
+    )
+    assert AverageGain()(on_paper(tiny, tiny_x, Given(RIGHT)))["average_gain"].item() == 0  # the score falls
+
+
+def test_average_gain_of_a_class_that_is_nearly_certain(tiny: TorchSplit, tiny_x: Tensor) -> None:
+    """c0 = 120 on the left and c1 = 4 in pixel 1: z = 240/8 − 3·8/4 = 24, and 30 under the mask.
+
+    1 − Y is e^−24 = 4e-11, which single precision takes for 0; (e^−24 − e^−30)/e^−24 = 1 − e^−6. Of z = 2394, where
+    double precision says 1 too, nothing can be gained.
+    """
+    for left, expected in ((120.0, 1 - math.exp(-6)), (9600.0, 0.0)):
+        tiny_x[0, 0] = torch.tensor([[left, 0], [left, 0]])
+        tiny_x[0, 1] = torch.tensor([[0.0, 4], [0, 0]])
+        subject = on_paper(tiny, tiny_x, Given(LEFT))
+        assert subject.forward.probability.item() == 1
+        assert AverageGain()(subject)["average_gain"].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_complexity(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    got = Complexity()(explained(tiny, tiny_x, (0.0, 1.0, 2.0, 4.0)))["complexity"]
+    got = Complexity()(on_paper(tiny, tiny_x, Given((0.0, 1.0, 2.0, 4.0))))["complexity"]
     assert got.item() == pytest.approx((0.25 + 0.5 + 1) / 4)
 
 
@@ -97,7 +97,7 @@ def test_coherency_explains_the_masked_image_again(tiny: TorchSplit, tiny_x: Ten
 
 
 def test_coherency_of_a_constant_map_is_zero(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    assert Coherency()(explained(tiny, tiny_x, (1.0, 1.0, 1.0, 1.0)))["coherency"].item() == 0
+    assert Coherency()(on_paper(tiny, tiny_x, Given((1.0, 1.0, 1.0, 1.0))))["coherency"].item() == 0
 
 
 def test_correlation() -> None:
@@ -111,7 +111,7 @@ def test_adcc(tiny: TorchSplit, tiny_x: Tensor) -> None:
     # the same map again: coherency 1; complexity 1/2
     drop = 1 - p({1, 3}) / p({0, 1, 2, 3})
     expected = 3 / (1 / 1 + 1 / (1 - 0.5) + 1 / (1 - drop))
-    assert ADCC()(explained(tiny, tiny_x, RIGHT))["adcc"].item() == pytest.approx(expected, abs=1e-6)
+    assert ADCC()(on_paper(tiny, tiny_x, Given(RIGHT)))["adcc"].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_adcc_of_published_means_and_of_a_zero_term() -> None:
@@ -122,16 +122,8 @@ def test_adcc_of_published_means_and_of_a_zero_term() -> None:
     assert harmonic(*(torch.tensor(v) for v in (float("nan"), 0.5, 0.3))).isnan()  # no image, no mean
 
 
-ORDERED = (0.1, 0.9, 0.5, 0.3)  # pixels in the order 1, 2, 3, 0
-STATES: list[set[int]] = [set(), {1}, {1, 2}, {1, 2, 3}, {0, 1, 2, 3}]
-
-
-def trapezoid(points: list[float]) -> float:
-    return sum(points) - (points[0] + points[-1]) / 2
-
-
 def test_insertion_and_deletion_step_by_step(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    subject = explained(tiny, tiny_x, ORDERED)
+    subject = on_paper(tiny, tiny_x, Given(ORDERED))
     inserted = [p(kept) for kept in STATES]
     deleted = [p({0, 1, 2, 3} - gone) for gone in STATES]
     curve = Curve(steps=4, substrate="zero")
@@ -144,7 +136,7 @@ def test_insertion_and_deletion_step_by_step(tiny: TorchSplit, tiny_x: Tensor) -
 
 
 def test_steps_that_do_not_divide_the_image(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    subject = explained(tiny, tiny_x, ORDERED)
+    subject = on_paper(tiny, tiny_x, Given(ORDERED))
     up = Curve(steps=3, rounding="up").scores(subject, insert=True)  # 2 pixels a step
     assert up[0].tolist() == pytest.approx([p(STATES[0]), p(STATES[2]), p(STATES[4]), p(STATES[4])])
     down = Curve(steps=3, rounding="down").scores(subject, insert=True)  # 1 a step
@@ -152,7 +144,7 @@ def test_steps_that_do_not_divide_the_image(tiny: TorchSplit, tiny_x: Tensor) ->
 
 
 def test_poppi_s_areas_leave_one_point_out(tiny: TorchSplit, tiny_x: Tensor) -> None:
-    subject = explained(tiny, tiny_x, ORDERED)
+    subject = on_paper(tiny, tiny_x, Given(ORDERED))
     black = -1.0  # (0 − 0.5)/0.5
     inserted = [p(kept, black) for kept in STATES]
     deleted = [p({0, 1, 2, 3} - gone, black) for gone in STATES]

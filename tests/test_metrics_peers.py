@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import quantus
 import torch
 from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import sensitivity_max
+from given import TARGET, Given, Turns, on_images, on_paper
 from pytorch_grad_cam.metrics.perturbation_confidence import (
     PerturbationConfidenceMetric,
     RemoveLeastRelevantFirst,
@@ -26,21 +27,24 @@ from camsbench.config.instantiate import make_metrics
 from camsbench.core import scoring
 from camsbench.core.columns import columns_of
 from camsbench.core.explained import Explained, Metric, explain, measure
-from camsbench.core.noise import stream_seeds
 from camsbench.core.passes import MicroBatch
-from camsbench.core.saliency import SaliencyRule
-from camsbench.core.types import Explainer, Forward, Split
-from camsbench.methods.gradcam import GradCAM
 from camsbench.methods.rise import RISE
 from camsbench.metrics._imputation import TOLERANCE, impute_linearly
 from camsbench.metrics._ranking import pixel_rank
+from camsbench.metrics.arcc import ARCC
+from camsbench.metrics.curves import Curve
+from camsbench.metrics.drop import AverageGain
 from camsbench.metrics.infidelity import Infidelity, infidelity
+from camsbench.metrics.irof import IROF
+from camsbench.metrics.mas import MAS
+from camsbench.metrics.mufidelity import MuFidelity
 from camsbench.metrics.road import ROAD
-from camsbench.metrics.sensitivity import MaxSensitivity
+from camsbench.metrics.sensitivity import MaxSensitivity, nudged
+from camsbench.metrics.sensitivity_n import SensitivityN
 from camsbench.metrics.sparseness import Entropy, Sparseness
+from camsbench.metrics.stability import RelativeStability
 from camsbench.models.split import TorchSplit
 
-TARGET = [243, 559, 438]
 NUMPY_2 = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # grad-cam's imputer
 REDUCED: list[Metric] = [
     ROAD(percentiles=[80, 90]),
@@ -50,32 +54,22 @@ REDUCED: list[Metric] = [
     MaxSensitivity(n=2),
     Sparseness(),
     Entropy(),
+    AverageGain(),
+    ARCC(percentiles=[80]),
+    MAS(Curve(6, substrate="rise_blur"), Curve(6)),
+    IROF(8),
+    MuFidelity(n=12),
+    MuFidelity(None, n=12, correlation="pearson", probability=False),
+    MuFidelity(n=12, draw="each"),
+    SensitivityN(sizes=3, subsets=8),
+    RelativeStability(n=2, radius=1e-3),  # which changes no class
+    RelativeStability(n=2, radius=1e-3, change="norm"),
 ]
+STILL = (Sparseness, Entropy, AverageGain, MAS, IROF)  # they draw nothing
 
 
 def sigmoid(z: float) -> float:
     return 1 / (1 + math.exp(-z))
-
-
-@dataclass(frozen=True)
-class Given:
-    """A method whose map is known: ``values``, for any image."""
-
-    values: tuple[float, ...]
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    def __call__(self, split: Split, forward: Forward) -> Tensor:
-        return torch.tensor(self.values).view(1, 2, 2).expand(len(forward.x), -1, -1)
-
-
-def on_paper(split: TorchSplit, x: Tensor, method: Explainer) -> Explained:
-    return explain(split, method, SaliencyRule(), scoring.forward(split, x, torch.tensor([0]), (0,)))
-
-
-def on_images(split: TorchSplit, x: Tensor, method: Explainer | None = None) -> Explained:
-    seeds = stream_seeds(0, [f"image {i}" for i in range(3)])[: len(x)]
-    forward = scoring.forward(split, x, torch.tensor(TARGET[: len(x)]), seeds)
-    return explain(split, method or GradCAM(), SaliencyRule(), forward)
 
 
 # --- on paper -------------------------------------------------------------------------------------------------------
@@ -165,19 +159,6 @@ def test_squares_lie_inside_the_image_and_take_every_side(full_lite0: TorchSplit
     assert not torch.equal(I[:100], I[100:])  # each image has its own
 
 
-@dataclass(frozen=True)
-class Turns:
-    """A map that is ``before`` for one image, and ``after`` for any other."""
-
-    image: Tensor
-    before: Explainer
-    after: Explainer
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    def __call__(self, split: Split, forward: Forward) -> Tensor:
-        return (self.before if torch.equal(forward.x, self.image) else self.after)(split, forward)
-
-
 def test_max_sensitivity(tiny: TorchSplit, tiny_x: Tensor) -> None:
     left, right = Given((1.0, 0.0, 1.0, 0.0)), Given((0.0, 1.0, 0.0, 1.0))
     turning = on_paper(tiny, tiny_x, Turns(tiny_x, left, right))
@@ -187,7 +168,7 @@ def test_max_sensitivity(tiny: TorchSplit, tiny_x: Tensor) -> None:
 
 def test_nudged_images_stay_in_the_ball_and_differ(lite0: TorchSplit, images: Tensor) -> None:
     forward = on_images(lite0, images[:2]).forward
-    first, second = (MaxSensitivity(radius=0.5).noisy(forward, copy) - forward.x for copy in range(2))
+    first, second = (nudged(forward, "max_sensitivity", copy, 0.5) - forward.x for copy in range(2))
     for noise in (first, second):
         assert 0.49 < noise.abs().amax((1, 2, 3)).min() <= noise.abs().max() <= 0.5001
         assert noise.mean().abs() < 0.01
@@ -290,7 +271,7 @@ def test_the_draws_are_those_of_the_image_s_stream(
 ) -> None:
     others = replace(subject, forward=replace(subject.forward, seeds=(7, 8, 9)))
     same = all(torch.equal(values, together[place][name]) for name, values in REDUCED[place](others).items())
-    assert same == isinstance(REDUCED[place], Sparseness | Entropy)
+    assert same == isinstance(REDUCED[place], STILL)
 
 
 def test_yaml_defaults_are_the_classes_own() -> None:
@@ -403,7 +384,7 @@ def test_infidelity_equals_captum_on_the_same_draws(full_subject: Explained, per
 def test_max_sensitivity_equals_captum_on_the_same_draws(full_subject: Explained) -> None:
     n, split = 3, full_subject.split
     metric = MaxSensitivity(n=n, radius=0.2)
-    nudged = torch.stack([metric.noisy(full_subject.forward, copy) for copy in range(n)], 1).flatten(
+    moved = torch.stack([nudged(full_subject.forward, "max_sensitivity", copy, 0.2) for copy in range(n)], 1).flatten(
         0, 1
     )  # image by image
 
@@ -413,7 +394,7 @@ def test_max_sensitivity_equals_captum_on_the_same_draws(full_subject: Explained
         forward = scoring.forward(split, batch, target, (0,) * len(batch))
         return (full_subject.rule(full_subject.explainer(split, forward), (224, 224))[0],)
 
-    theirs = sensitivity_max(saliency, full_subject.forward.x, lambda x: nudged, n_perturb_samples=n)
+    theirs = sensitivity_max(saliency, full_subject.forward.x, lambda x: moved, n_perturb_samples=n)
     agree(metric(full_subject)["max_sensitivity"], theirs, rtol=1e-4)
 
 

@@ -26,6 +26,13 @@ METRICS = [
     "road",
     "sparseness",
     "entropy",
+    "average_gain",
+    "arcc",
+    "mas",
+    "mufidelity",
+    "sensitivity_n",
+    "irof",
+    "relative_stability",
 ]
 
 

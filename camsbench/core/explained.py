@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,6 +67,13 @@ class Explained:
     seconds: float  # for the whole batch, explaining only
     _masked: dict[tuple[str, str], Forward] = field(default_factory=dict, init=False, repr=False, compare=False)
     _masked_raw: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _once: dict[Hashable, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """A tensor [B,...] that several metrics ask of this explanation, made for the first: an insertion curve."""
+        if key not in self._once:
+            self._once[key] = make()
+        return self._once[key]
 
     @property
     def masked(self) -> Forward:

@@ -101,6 +101,11 @@ class Preprocess:
         mean, std = self._statistics(pixels)
         return (pixels.float() / 255 - mean) / std
 
+    def picture(self, x: Tensor) -> Tensor:
+        """The pictures [B,C,H,W], in [0,1], that network input ``x`` was made of: what ``normalise`` undoes."""
+        mean, std = self._statistics(x)
+        return x * std.to(x) + mean.to(x)
+
     def black(self, like: Tensor) -> Tensor:
         """The normalised value [1,C,1,1] of a black pixel, on the device and in the precision of ``like``."""
         mean, std = self._statistics(like)

@@ -23,6 +23,9 @@ class GradCAM:
     about: ClassVar[About] = About("Grad-CAM", "Selvaraju et al.", 2017, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward)  # [B,K,h,w]
+        return self.map_of(forward.A, head_gradient(split, forward))
+
+    def map_of(self, A: Tensor, gradient: Tensor) -> Tensor:
+        """The raw map [B,h,w] of activations and the gradient of the target's score by them, each [B,K,h,w]."""
         weight = gradient.mean((2, 3), keepdim=True)  # [B,K,1,1]
-        return (weight * forward.A).sum(1).relu()
+        return (weight * A).sum(1).relu()

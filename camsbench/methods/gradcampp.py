@@ -36,8 +36,11 @@ class GradCAMpp:
             raise ValueError(f"epsilon={self.epsilon}: it must be at least 0")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        A = forward.A
-        positive = head_gradient(split, forward).relu()  # [B,K,h,w]
+        return self.map_of(forward.A, head_gradient(split, forward))
+
+    def map_of(self, A: Tensor, gradient: Tensor) -> Tensor:
+        """The raw map [B,h,w] of activations and the gradient of the target's score by them, each [B,K,h,w]."""
+        positive = gradient.relu()
         if not self.divide:
             terms = positive.pow(3)
         elif self.epsilon > 0:

@@ -25,5 +25,8 @@ class LayerCAM:
     about: ClassVar[About] = About("LayerCAM", "Jiang et al.", 2021, "gradient CAM")
 
     def __call__(self, split: Split, forward: Forward) -> Tensor:
-        gradient = head_gradient(split, forward)  # [B,K,h,w]
-        return (gradient.relu() * forward.A).sum(1).relu()
+        return self.map_of(forward.A, head_gradient(split, forward))
+
+    def map_of(self, A: Tensor, gradient: Tensor) -> Tensor:
+        """The raw map [B,h,w] of activations and the gradient of the target's score by them, each [B,K,h,w]."""
+        return (gradient.relu() * A).sum(1).relu()

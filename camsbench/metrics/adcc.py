@@ -21,10 +21,15 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     return ((a * b).sum(1) / scale).clamp(-1, 1).float()
 
 
+def harmonic_mean(*terms: Tensor) -> Tensor:
+    """n/Σ(1/t) [B] of n terms [B] that are better when higher; 0 when one of them is 0."""
+    together = torch.stack(terms)
+    return torch.where((together <= 0).any(0), 0, len(terms) / (1 / together).sum(0))
+
+
 def harmonic(drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
     """ADCC = 3/(1/coherency + 1/(1 − complexity) + 1/(1 − drop)) (Poppi et al. 2021, Eq. 9); 0 when a term is 0."""
-    terms = torch.stack([coherency, 1 - complexity, 1 - drop])
-    return torch.where((terms <= 0).any(0), 0, 3 / (1 / terms).sum(0))
+    return harmonic_mean(coherency, 1 - complexity, 1 - drop)
 
 
 CORRELATIONS = ("shifted", "absolute")

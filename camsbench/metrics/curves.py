@@ -72,12 +72,23 @@ class Curve:
     def scores(self, explained: Explained, insert: bool) -> Tensor:
         """The curve [B,steps+1]: probability of the target after each step.
 
-        The image itself needs no pass, and the bare substrate one for all methods and both curves.
+        The image itself needs no pass, and the bare substrate one for all methods and both curves. Metrics that ask for
+        the same curve share it.
         """
-        split, forward = explained.split, explained.forward
+        key = (insert, self.steps, self.rounding, self.substrate, self.order)
+        return explained.once(key, lambda: self._scores(explained, insert))
+
+    def reached(self, explained: Explained) -> tuple[Tensor, int, bool]:
+        """The step [B,1,H,W] that changes each pixel, from 0; the number of steps, for pixels that stay as they are;
+        and whether there are none of these."""
         rank, units, covered = self._rank(explained)
         steps, step = self.plan(units)
-        at = rank.div_(step, rounding_mode="floor").clamp_(max=steps).int()  # the step that reaches each pixel
+        at = rank.div_(step, rounding_mode="floor").clamp_(max=steps).int()
+        return at, steps, covered and steps * step >= units
+
+    def _scores(self, explained: Explained, insert: bool) -> Tensor:
+        split, forward = explained.split, explained.forward
+        at, steps, whole = self.reached(explained)
         at = at.expand_as(forward.x).contiguous(memory_format=split.memory_format)  # as x lies: a third less time
         other = substrate_of(self.substrate, split, forward)
         after, before = (forward.x, other) if insert else (other, forward.x)
@@ -87,7 +98,6 @@ class Curve:
 
         if not split.options.short_cuts:
             return score_inputs(split, perturb, steps + 1, forward.target)
-        whole = covered and steps * step >= units  # the last step leaves no pixel as it was
         between = score_inputs(split, lambda image, n: perturb(image, n + 1), steps - whole, forward.target)
         if insert:
             points = [bare_probability(self.substrate, split, forward)[:, None], between]

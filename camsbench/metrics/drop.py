@@ -1,4 +1,4 @@
-"""Average drop and increase in confidence."""
+"""Average drop, average gain and increase in confidence."""
 
 from __future__ import annotations
 
@@ -67,3 +67,22 @@ class Increase(Masked):
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         return {"increase": (self.after(explained) > explained.forward.probability).float()}
+
+
+@dataclass(frozen=True)
+class AverageGain(Masked):
+    """Average Gain (Zhang et al. 2024, Opti-CAM), as an image's share of what it lacks: max(0, O − Y)/(1 − Y).
+
+    Y is the target's probability for the image, O for the masked image. In [0,1]; 0 where Y is 1, of which nothing can
+    be gained. Both are taken of the logits in double precision: 1 − Y of a network that is sure of its class is below
+    what single precision tells from 0. Xplique adds an epsilon to 1 − Y.
+    """
+
+    columns: ClassVar[tuple[Column, ...]] = (Column("average_gain", "higher", percent=True, title="Gain"),)
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        masked = explained.masked_by(self.mask, self.space)
+        before, after = (one.asked.confidence(one.logits.double(), one.target) for one in (explained.forward, masked))
+        gained = (after - before).clamp(min=0)
+        share = torch.where(before < 1, gained / (1 - before), 0)
+        return {"average_gain": share.to(explained.forward.probability)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,37 @@ from camsbench.core.explained import Explained
 from camsbench.core.noise import branch, drawn
 from camsbench.core.saliency import size_of
 from camsbench.core.types import Forward
+
+
+def check_nudges(n: object, radius: float) -> None:
+    """See that there can be ``n`` noisy copies within ``radius``.
+
+    Raises:
+        ValueError: there cannot.
+    """
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"n is {n}: it must be a whole number from 1 up")
+    if not radius > 0:
+        raise ValueError(f"radius is {radius}: it must be above 0")
+
+
+def nudged(forward: Forward, name: str, copy: int, radius: float) -> Tensor:
+    """Copy ``copy`` of each image [B,3,H,W], moved by at most ``radius``, from its own stream of a measure's name."""
+    shape = forward.x.shape[1:]
+    noise = drawn(branch(forward, f"{name}/{copy}"), lambda own: torch.rand(shape, generator=own))
+    return forward.x + radius * (2 * noise - 1)
+
+
+def nudges(explained: Explained, name: str, n: int, radius: float) -> Iterator[tuple[Forward, Tensor]]:
+    """Each of ``n`` noisy copies' pass, for the same targets, and its saliency [B,1,H,W], one after the other.
+
+    A method that draws random numbers draws others for each copy.
+    """
+    forward = explained.forward
+    for copy in range(n):
+        streams = branch(forward, f"{name}/{copy}/explain").seeds
+        noisy = scoring.forward(explained.split, nudged(forward, name, copy, radius), forward.target, streams)
+        yield noisy, explained.rule(explained.explainer(explained.split, noisy), size_of(forward.x))[0]
 
 
 @dataclass(frozen=True)
@@ -38,24 +70,12 @@ class MaxSensitivity:
     columns: ClassVar[tuple[Column, ...]] = (Column("max_sensitivity", "lower"),)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or self.n < 1:
-            raise ValueError(f"n is {self.n}: it must be a whole number from 1 up")
-        if not self.radius > 0:
-            raise ValueError(f"radius is {self.radius}: it must be above 0")
+        check_nudges(self.n, self.radius)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
-        split, saliency = explained.split, explained.saliency
-        size, furthest = size_of(explained.forward.x), torch.zeros(len(saliency), device=saliency.device)
-        for copy in range(self.n):
-            streams = branch(explained.forward, f"max_sensitivity/{copy}/explain").seeds
-            noisy = scoring.forward(split, self.noisy(explained.forward, copy), explained.forward.target, streams)
-            again, _ = explained.rule(explained.explainer(split, noisy), size)
+        saliency = explained.saliency
+        furthest = torch.zeros(len(saliency), device=saliency.device)
+        for _, again in nudges(explained, "max_sensitivity", self.n, self.radius):
             furthest = furthest.maximum((again - saliency).flatten(1).norm(dim=1))
         norm = saliency.flatten(1).norm(dim=1)
         return {"max_sensitivity": torch.where(norm > 0, furthest / norm, torch.nan)}
-
-    def noisy(self, forward: Forward, copy: int) -> Tensor:
-        """Copy ``copy`` of each image [B,3,H,W], from its own stream."""
-        shape = forward.x.shape[1:]
-        noise = drawn(branch(forward, f"max_sensitivity/{copy}"), lambda own: torch.rand(shape, generator=own))
-        return forward.x + self.radius * (2 * noise - 1)

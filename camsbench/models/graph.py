@@ -53,7 +53,7 @@ def trace(model: nn.Module, name: str) -> torch.fx.Graph:
         ) from error
 
 
-def _modules_around(node: torch.fx.Node) -> list[str]:
+def modules_around(node: torch.fx.Node) -> list[str]:
     """Names of the modules whose code made this node, outermost first."""
     return [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
 
@@ -64,14 +64,14 @@ def layer_name(node: torch.fx.Node) -> str:
 
 def find(graph: torch.fx.Graph, layer: str, name: str) -> torch.fx.Node:
     made = [n for n in graph.nodes if n.op in {"call_module", "call_function", "call_method"}]
-    found = [n for n in made if layer in _modules_around(n) or n.name == layer]
+    found = [n for n in made if layer in modules_around(n) or n.name == layer]
     if found:
         return found[-1]
-    known = sorted({path for n in made for path in _modules_around(n)})
+    known = sorted({path for n in made for path in modules_around(n)})
     near = difflib.get_close_matches(layer, known, 5, 0.4) or known[-5:]
     raise CamsbenchError(f"{name} has no layer '{layer}': try model.layer= one of {', '.join(near)}")
 
 
 def modules_ended_by(graph: torch.fx.Graph, node: torch.fx.Node) -> list[str]:
     """The modules whose code ends with ``node`` the last time that they are called, outermost first."""
-    return [path for path in _modules_around(node) if path and find(graph, path, "") is node]
+    return [path for path in modules_around(node) if path and find(graph, path, "") is node]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from camsbench.errors import CamsbenchError
 
@@ -25,6 +25,14 @@ class Layout:
     @property
     def patches(self) -> int:
         return self.grid[0] * self.grid[1]
+
+    def map_of(self, out: Tensor) -> Tensor:
+        """The map [B,K,h,w] of the layer's output."""
+        if self.kind == "map":
+            return out
+        if self.kind == "channels_last":
+            return out.permute(0, 3, 1, 2)
+        return out[:, self.prefix : self.prefix + self.patches].transpose(1, 2).unflatten(2, self.grid)
 
     def show(self, graph: fx.Graph, out: fx.Node) -> tuple[fx.Node, ...]:
         """Add to ``graph`` the map of the layer's output ``out``, and its prefix [B,P,K] where it has one."""

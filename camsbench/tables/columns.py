@@ -9,14 +9,20 @@ from functools import cache
 
 from camsbench.core.columns import Column, OfMeans, Reduction, columns_of, merge_columns
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity
+from camsbench.metrics.arcc import ARCC
 from camsbench.metrics.curves import Deletion, Insertion
-from camsbench.metrics.drop import Drop, Increase
+from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.metrics.infidelity import Infidelity
+from camsbench.metrics.irof import IROF
+from camsbench.metrics.mas import MAS
+from camsbench.metrics.mufidelity import MuFidelity
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.metrics.road import ROAD
 from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomisation
 from camsbench.metrics.sensitivity import MaxSensitivity
+from camsbench.metrics.sensitivity_n import SensitivityN
 from camsbench.metrics.sparseness import Entropy, Sparseness
+from camsbench.metrics.stability import RelativeStability
 from camsbench.metrics.time import Time
 from camsbench.store.schema import CELL, HEAD, TAIL
 
@@ -25,7 +31,8 @@ PAPERS = (
     *(Pointing, PointingWithin, EnergyPointing),
 )
 OTHERS = (
-    *(Time, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
+    *(Time, AverageGain, ARCC, MAS, IROF, ROAD, Infidelity, MuFidelity, SensitivityN),
+    *(MaxSensitivity, RelativeStability, Sparseness, Entropy),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
