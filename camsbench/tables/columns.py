@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from camsbench.core.columns import Column, OfMeans, Reduction, columns_of, merge_columns
+from camsbench.core.columns import CURVE, Column, OfMeans, Reduction, columns_of, merge_columns
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
@@ -19,6 +19,7 @@ from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness
 from camsbench.metrics.time import Time
 from camsbench.store.schema import CELL, HEAD, TAIL
+from camsbench.tables.curves import curve_columns
 
 PAPERS = (
     *(Drop, Increase, Deletion, Insertion, Coherency, Complexity, ADCC),  # in the order of ReciproCAM's Table 1
@@ -89,7 +90,7 @@ def metric_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> lis
 
     One that nobody declares has no better direction, and is averaged.
     """
-    present = [name for name in names if name not in HEAD and name not in TAIL and not name.startswith(CELL)]
+    present = [name for name in names if name not in HEAD and name not in TAIL and not name.startswith((CELL, CURVE))]
     known = known_columns(declared)
     order = dict.fromkeys([*(name for name in _order() if name in present), *present])
     return [known.get(name, Column(name, "")) for name in order]
@@ -98,13 +99,16 @@ def metric_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> lis
 def summary_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> list[SummaryColumn]:
     """The columns of a summary of rows that have the columns ``names``, in the order of ``metric_columns``.
 
-    A reduction of the means of other columns is there where the rows have those, whether or not they have its own.
+    A reduction of the means of other columns, or of curves, is there where the rows have those, whether or not they
+    have its own.
     """
+    names = list(names)
     present = {column.name: column for column in metric_columns(names, declared)}
     known = known_columns(declared) | present
     order = dict.fromkeys([*_order(), *present, *known])
     every = [one for name in order for one in reductions_of(known[name])]
-    return [one for one in every if present.keys() >= set(one.needs)]
+    there = {*present, *curve_columns(names)}
+    return [one for one in every if there >= set(one.needs)]
 
 
 def reductions_of(column: Column) -> list[SummaryColumn]:

@@ -31,6 +31,7 @@ from camsbench.report.page.published import paper_tables
 from camsbench.report.page.standings import standings
 from camsbench.report.page.table import ImageTable
 from camsbench.report.saved_run import SavedRun
+from camsbench.tables.curves import curve_columns
 from camsbench.tables.subgroups import MEANING
 
 ASSETS = Path(__file__).parent / "assets"
@@ -55,7 +56,7 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
     shown = _pictures(runs, lines, table, choose_images(table, columns, maps))
     title = _title(given)
     data = content(table, columns, curves(runs, lines), shown["images"], title, _classes(runs))
-    board = of_lines(columns)
+    board = of_lines(columns, dict.fromkeys(name for run in runs for name in curve_columns(run.rows)))
     papers = paper_tables(given.experiments)
     parts: dict[str, Any] = {
         "version": camsbench.__version__,
