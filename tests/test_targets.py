@@ -115,7 +115,7 @@ METRICS = sorted(
 def test_every_metric_under_every_target(metric: str, name: str, split: TorchSplit, x: Tensor) -> None:
     index, boxes = INDEX.get(name, [2, 1]), [[(4, 4, 20, 20)]] * 2
     without = "confidence" not in split.asked.provides
-    if without and metric in {"drop", "increase", "insertion", "deletion", "adcc", "road"}:
+    if without and metric in {"drop", "increase", "insertion", "deletion", "adcc", "road", "saliency_metric"}:
         with pytest.raises(CamsbenchError, match=rf"metric={metric} needs a confidence in \[0,1\], which"):
             camsbench.evaluate("gradcam", split, x, index, metrics=[metric], boxes=boxes)
         return

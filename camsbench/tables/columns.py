@@ -12,8 +12,12 @@ from camsbench.metrics.adcc import ADCC, Coherency, Complexity
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import Drop, Increase
 from camsbench.metrics.infidelity import Infidelity
+from camsbench.metrics.localisation import IoU, RelevanceMass, RelevanceRank
+from camsbench.metrics.max_box_acc import MaxBoxAcc, MaxBoxAccV2
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
+from camsbench.metrics.pxap import PxAP
 from camsbench.metrics.road import ROAD
+from camsbench.metrics.saliency_metric import SaliencyMetric
 from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomisation
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sparseness import Entropy, Sparseness
@@ -27,6 +31,7 @@ PAPERS = (
 )
 OTHERS = (
     *(Time, ROAD, Infidelity, MaxSensitivity, Sparseness, Entropy),
+    *(IoU, RelevanceMass, RelevanceRank, MaxBoxAcc, MaxBoxAccV2, PxAP, SaliencyMetric),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
