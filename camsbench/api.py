@@ -208,7 +208,8 @@ def evaluate(
 
     Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects. ``boxes`` holds, for each
     image, a list (perhaps empty) of boxes (xmin, ymin, xmax, ymax) in pixels of ``x``, for the metrics that need them;
-    ``masks`` [B,H,W], bool, its object's pixels, perhaps none. A pixel in either is the object's.
+    ``masks`` [B,H,W], bool, its object's pixels, perhaps none. A pixel in either is the object's. What is measured of
+    boxes alone takes an image's boxes, and without any the box around its mask.
 
     Raises:
         CamsbenchError: as ``explain``.
@@ -256,7 +257,7 @@ def _explained(
         if isinstance(split.asked, Contrast) and (forward.target == split.asked.other).any():
             raise CamsbenchError(f"target {split.asked.other} is what the others are compared with: give another class")
         pixels = None if masks is None else check_masks(masks, x).to(split.device)
-        return explaining.explain(split, explainer, rule, replace(forward, boxes=known, masks=pixels))
+        return explaining.explain(split, explainer, rule, replace(forward, boxes=known, masks=pixels, outlines=known))
 
 
 @lru_cache

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from PIL import Image
 from quick import QUICK
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from camsbench.core.boxes import Boxes, clip_boxes
 from camsbench.core.explained import Explained
 from camsbench.data.embedded import samples
 from camsbench.data.loader import batches, read
+from camsbench.data.masks import RunLengthMask
 from camsbench.models.split import TorchSplit
 from camsbench.run.runner import run
 from camsbench.store.folder import RunFolder
@@ -62,11 +64,34 @@ def test_every_metric_of_a_run_sees_the_boxes_of_its_images(tmp_path: Path) -> N
     assert seen.boxes == [(carried[0], carried[1])] * 2 + [(carried[2], carried[3]), (carried[2],)]
 
 
+def test_an_image_with_a_mask_keeps_its_boxes_as_outlines(tmp_path: Path) -> None:
+    """Its pixels are the mask's alone; what is measured of boxes has them all the same."""
+
+    @dataclass
+    class Outlines(Seen):
+        def __call__(self, explained: Explained) -> dict[str, Tensor]:
+            self.boxes += [explained.forward.boxes, explained.forward.outlines]
+            return {"seen": torch.zeros(len(explained.raw))}
+
+    seen = Outlines()
+    job = build(compose_config([*QUICK, "method=fakecam", "data.limit=2"]))
+    with job.records[0].source.open("rb") as file, Image.open(file) as picture:
+        width, height = picture.size
+    masked = replace(job.records[0], mask=RunLengthMask((0, width * height), width, height))
+    job = replace(job, metrics={"seen": seen}, records=[masked, job.records[1]])
+    folder = RunFolder(tmp_path)
+    with folder.locked():
+        run(job, folder)
+    first, second = (tuple(read(record, job.split.preprocess).boxes) for record in job.records)
+    assert seen.boxes == [((), second), (first, second)]
+
+
 def test_selecting_images_selects_their_boxes(tiny: TorchSplit, tiny_x: Tensor) -> None:
     forward = scoring.forward(tiny, tiny_x.expand(3, -1, -1, -1), None, (0, 1, 2))
     assert forward.select([2]).boxes == ()  # unknown stays unknown
     boxes: Boxes = (((0, 0, 1, 1),), (), ((1, 1, 2, 2), (0, 1, 1, 2)))
-    assert replace(forward, boxes=boxes).select([2, 1]).boxes == (boxes[2], boxes[1])
+    chosen = replace(forward, boxes=boxes, outlines=boxes).select([2, 1])
+    assert chosen.boxes == chosen.outlines == (boxes[2], boxes[1])
 
 
 def test_a_caller_s_boxes_are_clipped_and_those_outside_dropped(lite0: TorchSplit, images: Tensor) -> None:

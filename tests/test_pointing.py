@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pandas as pd
 import pytest
 import torch
+from judged import judged, subject
 from quick import QuickRun
 from torch import Tensor
 
@@ -18,39 +17,13 @@ from camsbench import CamsbenchError
 from camsbench.config.build import build
 from camsbench.config.compose import compose_config
 from camsbench.config.instantiate import make_metrics
-from camsbench.core import scoring
 from camsbench.core.boxes import Boxes, inside
 from camsbench.core.columns import columns_of
-from camsbench.core.explained import Explained, Metric
-from camsbench.core.saliency import SaliencyRule
-from camsbench.core.types import Forward, Split
+from camsbench.core.explained import Metric
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
 from camsbench.models.split import TorchSplit
 from camsbench.store.folder import RunFolder
 from camsbench.tables.summary import class_average
-
-
-@dataclass(frozen=True)
-class Unused:
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    def __call__(self, split: Split, forward: Forward) -> Tensor:
-        raise NotImplementedError
-
-
-def subject(split: TorchSplit, saliency: Tensor, boxes: Boxes) -> Explained:
-    """Saliency [B,H,W] as if explained, of images whose content no pointing game sees."""
-    count, height, width = saliency.shape
-    forward = scoring.forward(split, torch.zeros(count, 3, height, width), None, (0,) * count)
-    forward = Forward(forward.x, forward.A, forward.logits, forward.target, forward.seeds, boxes)
-    none = torch.zeros(count, dtype=torch.bool)
-    return Explained(split, Unused(), SaliencyRule(), forward, saliency, saliency[:, None], none, 0.0)
-
-
-def judged(metric: Metric, split: TorchSplit, saliency: Tensor, *boxes: tuple[float, float, float, float]) -> float:
-    (values,) = metric(subject(split, saliency[None], (boxes,))).values()
-    assert values.shape == (1,)
-    return float(values)
 
 
 def peak_at(row: int, column: int, height: int = 4, width: int = 6) -> Tensor:

@@ -111,7 +111,9 @@ METRICS = sorted(
 )
 
 
-OF_CONFIDENCE = {"drop", "increase", "average_gain", "arcc", "insertion", "deletion", "mas", "irof", "adcc", "road"}
+OF_CONFIDENCE = {"drop", "increase", "average_gain", "arcc", "insertion", "deletion", "mas", "irof", "adcc", "road"} | {
+    "saliency_metric"
+}
 
 
 @pytest.mark.parametrize("metric", METRICS)

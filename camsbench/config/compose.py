@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from camsbench.config.paths import CONF
 
 MODEL_PATHS = ("model.weights", "model.file", "model.classes", "model.text")
-PATHS = ("data.root", "data.labels", "data.boxes", "data.subset", "data.file", "output", "runtime.cache", *MODEL_PATHS)
+DATA_PATHS = ("data.root", "data.labels", "data.boxes", "data.masks", "data.subset", "data.file")
+PATHS = (*DATA_PATHS, "output", "runtime.cache", *MODEL_PATHS)
 PLAIN = re.compile(r"[\w./:@%-]*")
 SWEEPS = {"-m", "--multirun"}
 CONTROLS = ("fakecam", "randomcam")

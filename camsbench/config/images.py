@@ -15,7 +15,7 @@ from camsbench.config.trust import check_targets
 from camsbench.core.explained import Metric
 from camsbench.core.targets import Contrast, Target
 from camsbench.core.types import Split
-from camsbench.data import boxes
+from camsbench.data import boxes, imagenet_s
 from camsbench.data.asked import of_class, once_a_label, without_places
 from camsbench.data.checks import check_boxes, check_imagenet, check_labels
 from camsbench.data.classes import IMAGENET, Classes
@@ -30,7 +30,7 @@ from camsbench.models.split import TorchSplit
 S = TypeVar("S", bound=TorchSplit | ExportedSplit)
 
 SELECTION = ("subset", "draw", "shuffle", "limit", "classes", "per_class")
-PLACE = ("root", "layout", "labels", "boxes", "check", "file")
+PLACE = ("root", "layout", "labels", "boxes", "masks", "check", "file")
 NUMBERED = ("index", "parquet")  # layouts of images whose labels are numbers, of whatever classes
 
 
@@ -40,7 +40,7 @@ def find_images(node: DictConfig) -> Sequence[Record]:
     Raises:
         CamsbenchError: they cannot be found, or two have the same id.
     """
-    options = {k: v for k, v in plain(node).items() if k not in ("boxes", "check", "scale", *SELECTION)}
+    options = {k: v for k, v in plain(node).items() if k not in ("boxes", "masks", "check", "scale", *SELECTION)}
     check_targets("data", "data", options)
     try:
         found = instantiate(options)
@@ -67,10 +67,12 @@ def choose_images(node: DictConfig) -> list[Record]:
 
 
 def add_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
-    """The images with the boxes of ``data.boxes``, where a metric asks for any."""
+    """The images with the boxes of ``data.boxes`` and the masks of ``data.masks``, where a metric asks for any."""
     asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
     if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
         records = boxes.attach_boxes(records, node.root, node.boxes)
+    if asking and node.get("masks"):
+        records = imagenet_s.attach_masks(records, node.root, node.masks)
     check_boxes(records, asking)
     return records
 

@@ -11,15 +11,19 @@ from camsbench.errors import CamsbenchError
 
 BETTER = ("higher", "lower")
 REDUCTIONS = ("mean", "median", "class_mean")
+CURVE = "curve."
+"""How the names of rows' columns begin that hold a curve an image."""
 
 
 @dataclass(frozen=True)
 class OfMeans:
-    """A reduction that is a function of the means of several columns: ADCC, as papers print it.
+    """A reduction that is a function of the means of several columns, or of curves: ADCC, as papers print it.
 
     Args:
-        columns: whose means over images it takes. It is made where rows have them all.
-        function: of these means, float64 tensors [R] for R sets of images, to a tensor [R].
+        columns: whose means over images it takes; ``curve.NAME`` is the metric's curve NAME, whose mean is taken point
+            by point. It is made where rows have them all.
+        function: of these means, float64 tensors [R] for R sets of images, or [R,n] of a curve of n points, to a
+            tensor [R].
         words: what a summary says of it, such as "harmonic mean of the means".
     """
 
@@ -101,6 +105,13 @@ def all_columns(metrics: Mapping[str, object]) -> list[Column]:
         CamsbenchError: as ``columns_of``.
     """
     return [column for name, metric in metrics.items() for column in columns_of(metric, name)]
+
+
+def curves_of(columns: Iterable[Column]) -> list[str]:
+    """The names of the curves whose means some reduction takes, each once."""
+    of_means = (reduction for column in columns for reduction in column.reductions if isinstance(reduction, OfMeans))
+    names = (name for reduction in of_means for name in reduction.columns if name.startswith(CURVE))
+    return [name.removeprefix(CURVE) for name in dict.fromkeys(names)]
 
 
 def merge_columns(columns: Iterable[Column]) -> list[Column]:

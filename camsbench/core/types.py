@@ -98,6 +98,7 @@ class Forward:
     seeds: tuple[int, ...]  # one random stream an image, keyed on (seed, image id)
     boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
     masks: Tensor | None = None  # [B,H,W] bool: the pixels of each image's object, for those that have such a mask
+    outlines: tuple[tuple[Box, ...], ...] = ()  # the boxes of each image, also of those whose pixels a mask says
     asked: Target = field(default_factory=SoftmaxClass)  # of the outputs: what the split asks
     beside: tuple[Tensor, ...] = ()  # each [B,...]: what passes beside A, such as a transformer's class token
     _once: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -137,6 +138,7 @@ class Forward:
             seeds=tuple(self.seeds[i] for i in index),
             boxes=tuple(self.boxes[i] for i in index) if self.boxes else (),
             masks=None if self.masks is None else self.masks[index],
+            outlines=tuple(self.outlines[i] for i in index) if self.outlines else (),
         )
         chosen._once.update({key: value[index] for key, value in self._once.items()})
         return chosen

@@ -50,6 +50,26 @@ class PictureMask:
 
 
 @dataclass(frozen=True)
+class NumberedMask:
+    """The pixels of a colour picture whose red and green are a ``number``, R + 256·G: ImageNet-S's classes."""
+
+    source: ImageSource
+    number: int
+
+    def __str__(self) -> str:
+        return f"mask {self.source.name} of {encoded_length(self.source)} bytes at {self.number}"
+
+    def pixels(self, width: int, height: int) -> np.ndarray:
+        """Bool [height,width]; raises ``ValueError`` where it is of another size than the picture or has no colours."""
+        with self.source.open("rb") as file, Image.open(file) as image:
+            _refuse_other_size(image.size, (width, height))
+            if image.mode != "RGB":
+                raise ValueError(f"it is {image.mode}: give one of colours, whose red and green are a class's number")
+            red, green = (np.asarray(image)[..., channel].astype(int) for channel in (0, 1))
+        return red + 256 * green == self.number
+
+
+@dataclass(frozen=True)
 class PolygonMask:
     """The inside of polygons, each of x and y after x and y, in a picture of ``width`` and ``height``."""
 

@@ -8,35 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.boxes import inside
 from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
-from camsbench.errors import CamsbenchError
-
-
-def object_mask(explained: Explained) -> Tensor:
-    """The pixels [B,H,W] of an image's object: its mask, or what is inside its boxes (``camsbench.core.boxes.inside``).
-
-    Raises:
-        CamsbenchError: nobody gave boxes or masks.
-    """
-    boxes, masks = explained.forward.boxes, explained.forward.masks
-    if not boxes and masks is None:
-        raise CamsbenchError(
-            "the pointing game needs the images' boxes: give evaluate(boxes=...), one list of boxes an image, or masks"
-        )
-    found = torch.zeros_like(explained.saliency[:, 0], dtype=torch.bool) if masks is None else masks
-    return found | inside(boxes, explained.saliency) if boxes else found
+from camsbench.metrics._objects import object_mask, share_inside, where_known
 
 
 def peak(saliency: Tensor) -> Tensor:
     """Place [B] in raster order of the greatest value of ``saliency`` [B,1,H,W], the first of several."""
     return saliency.flatten(1).argmax(1)
-
-
-def _where_known(values: Tensor, mask: Tensor) -> Tensor:
-    """``values`` [B] with NaN for images that no pixel of ``mask`` [B,H,W] belongs to."""
-    return torch.where(mask.flatten(1).any(1), values.float(), torch.nan)
 
 
 @dataclass(frozen=True)
@@ -59,7 +38,7 @@ class Pointing:
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         mask = object_mask(explained)
         hit = mask.flatten(1).gather(1, peak(explained.saliency)[:, None]).squeeze(1)
-        return {"pointing": _where_known(hit, mask)}
+        return {"pointing": where_known(hit, mask)}
 
 
 @dataclass(frozen=True)
@@ -96,7 +75,7 @@ class PointingWithin:
         columns = (torch.arange(width, device=mask.device) - place % width) ** 2  # [B,W]
         near = rows[:, :, None] + columns[:, None] < self.tolerance**2
         hit = (mask & near).flatten(1).any(1)
-        return {column.name: _where_known(hit, mask) for column in self.columns}
+        return {column.name: where_known(hit, mask) for column in self.columns}
 
 
 @dataclass(frozen=True)
@@ -104,8 +83,8 @@ class EnergyPointing:
     """Energy-based pointing game (Wang et al. 2020, Score-CAM): Σ saliency inside the boxes / Σ saliency, in [0,1].
 
     A pixel in several boxes counts once. A map without any saliency puts none into the boxes: 0. Values below 0, which
-    bicubic interpolation makes, count as 0. NaN and errors as in ``Pointing``. All images with boxes count, whatever
-    their boxes' number and size.
+    bicubic interpolation makes, count as 0: in these two alone ``RelevanceMass`` differs. NaN and errors as in
+    ``Pointing``. All images with boxes count, whatever their boxes' number and size.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
@@ -113,6 +92,5 @@ class EnergyPointing:
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         mask = object_mask(explained)
-        saliency = explained.saliency.squeeze(1).clamp(min=0)
-        energy, within = saliency.sum((1, 2)), torch.where(mask, saliency, 0).sum((1, 2))
-        return {"energy_pointing": _where_known(torch.where(energy > 0, within / energy, 0), mask)}
+        share = share_inside(explained.saliency.squeeze(1).clamp(min=0), mask)
+        return {"energy_pointing": where_known(share.nan_to_num(nan=0), mask)}

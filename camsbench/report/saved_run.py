@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from camsbench.config.build import build
 from camsbench.config.instantiate import make_metrics
 from camsbench.config.job import Job
-from camsbench.core.columns import Column, all_columns, merge_columns
+from camsbench.core.columns import Column, all_columns, curves_of, merge_columns
 from camsbench.data.classes import Classes
 from camsbench.errors import CamsbenchError
 from camsbench.run.identity import identity
@@ -64,7 +64,10 @@ class SavedRun:
         """
         if not (path / "config.yaml").is_file():
             raise CamsbenchError(f"{path} holds no run (there is no config.yaml): give the folder of a finished one")
-        return cls(path, load_config(path / "config.yaml"), RunFolder(path).rows() if rows is None else rows, **known)
+        config = load_config(path / "config.yaml")
+        if rows is None:
+            rows = RunFolder(path).rows(curves_of(_columns(config)))
+        return cls(path, config, rows, **known)
 
     @property
     def folder(self) -> RunFolder:
@@ -96,7 +99,7 @@ class SavedRun:
     @cached_property
     def columns(self) -> list[Column]:
         """What the metrics declare of their columns, in the order of the configuration."""
-        return merge_columns(all_columns(make_metrics(self.config)))
+        return _columns(self.config)
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -152,6 +155,10 @@ class SavedRun:
         tasks = [Task(split.layer, method) for split in self.job.splits for method in self.job.methods]
         names = {task: self.names.get(task.method, task.method) for task in tasks}
         return {task: f"{name}\n{task.layer}" if several else name for task, name in names.items()}
+
+
+def _columns(config: DictConfig) -> list[Column]:
+    return merge_columns(all_columns(make_metrics(config)))
 
 
 def load_config(path: Path) -> DictConfig:

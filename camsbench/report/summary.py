@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from camsbench import tables
 from camsbench.config.job import Job
-from camsbench.core.columns import Column
+from camsbench.core.columns import Column, curves_of
 from camsbench.data.classes import Classes
 from camsbench.report.figures import gallery
 from camsbench.report.heading import heading
@@ -48,7 +48,7 @@ class Outcome:
 
 def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
     """Write ``summary.md`` and what goes with it, of all rows of the run's images that any session has written."""
-    rows = folder.rows()
+    rows = folder.rows(curves_of(job.columns))
     rows = rows[rows["image_id"].isin({record.image_id for record in job.records})]  # an earlier session had others
     order = {name: i for i, name in enumerate(job.methods)}
     rows = rows.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import torch
@@ -56,9 +57,10 @@ def measure_rows(job: Job, task: Task, explained: Explained, records: Sequence[R
         found.rows.append(row | cells)
         start = len(columns)
         for name, curve in curves.items():
-            stop = start + curve.shape[1]
-            found.curves.append(key | {"curve": name, "y": values[start:stop]})
-            start = stop
+            y = values[start : start + curve.shape[1]]
+            if not all(map(isnan, y)):  # it is not defined for every image
+                found.curves.append(key | {"curve": name, "y": y})
+            start += curve.shape[1]
     return found
 
 

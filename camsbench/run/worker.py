@@ -135,7 +135,7 @@ def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, 
     for split in job.splits:
         shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
         masks = None if batch.masks is None else batch.masks.to(split.device, non_blocking=True)
-        shared = replace(shared, boxes=_boxes(job, batch), masks=masks)
+        shared = replace(shared, boxes=_boxes(job, batch), masks=masks, outlines=batch.boxes)
         for name, method in job.methods.items():
             task = Task(split.layer, name)
             chosen = [i for i, place in enumerate(batch.places) if task in block.tasks[place]]
@@ -145,7 +145,7 @@ def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, 
 
 
 def _boxes(job: Job, batch: Batch) -> Boxes:
-    """The boxes of a batch; an image with a mask is measured by that alone."""
+    """The boxes of a batch that say where its objects' pixels are: of an image with a mask that alone says it."""
     return tuple(
         () if job.records[place].mask is not None else boxes
         for place, boxes in zip(batch.places, batch.boxes, strict=True)

@@ -17,6 +17,7 @@ from camsbench.data.record import LABEL, Record
 from camsbench.errors import CamsbenchError
 from camsbench.files import write_text
 from camsbench.store import manifest
+from camsbench.store.curves import with_curves
 from camsbench.store.environment import Environment
 from camsbench.store.parts import Parts
 from camsbench.store.schema import CURVE, KEY, schema
@@ -179,10 +180,11 @@ class RunFolder:
             else:
                 part.unlink()
 
-    def rows(self) -> pd.DataFrame:
+    def rows(self, curves: Collection[str] = ()) -> pd.DataFrame:
         """All rows, in the order of the manifest and of the methods' first appearance; of doubles the last.
 
-        Doubles come where somebody copied the parts of several folders into one.
+        Doubles come where somebody copied the parts of several folders into one. Each of the ``curves`` that are named
+        is a column (``camsbench.store.curves``).
         """
         tables = list(self._rows.read())
         if not tables:
@@ -191,7 +193,8 @@ class RunFolder:
         place = manifest.read(self.path / manifest.NAME).reset_index().set_index("image_id")
         order = {method: i for i, method in enumerate(rows["method"].unique())}
         keys = pd.DataFrame({"m": rows["method"].map(order), "i": rows["image_id"].map(place["index"])})
-        return rows.loc[keys.sort_values(["m", "i"], kind="stable").index].reset_index(drop=True)
+        rows = rows.loc[keys.sort_values(["m", "i"], kind="stable").index].reset_index(drop=True)
+        return with_curves(rows, self.curve_parts(), curves) if curves else rows
 
     def curves(self) -> pd.DataFrame:
         """All curves, one a line: what identifies their row, the curve's name, and its values ``y``."""

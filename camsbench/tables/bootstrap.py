@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[np.float64]
+from camsbench.tables.means import Array, divide, weighted_means
+
 Statistic = Callable[[Array], Array]
 
 RESAMPLES = 2000
 LEVEL = 0.95
 ENTRIES = 2**22  # weights held at once: 32 MB
+LINES = 500  # resamples whose mean curves are held at once: 4 MB for a curve of 1000 points
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,17 @@ def draw_resamples(n: int, seed: int, resamples: int = RESAMPLES) -> Iterator[Ar
 
 @dataclass(frozen=True, eq=False)
 class FunctionOfMeans:
-    """A statistic that is a function ``of`` the means [R] of some ``columns`` [n]; NaN: that image weighs nothing.
+    """A statistic that is a function ``of`` the means of some ``columns``; NaN: that image weighs nothing.
 
-    Said so, and not as any function of weights, the means of all statistics of a table are one product of matrices.
+    A mean is [R] of a column [n], and [R,m] of a curve [n,m]. Said so, and not as any function of weights, the means of
+    all statistics of a table are one product of matrices, and one more for each distinct curve.
     """
 
     columns: tuple[Array, ...]
     of: Callable[..., Array]
 
     def __call__(self, weights: Array) -> Array:
-        return self.of(*_means(self.columns, weights).T)
+        return self.of(*weighted_means(self.columns, weights))
 
 
 def replicates(statistics: Sequence[Statistic], n: int, seed: int, resamples: int = RESAMPLES) -> Array:
@@ -64,30 +67,19 @@ def replicates(statistics: Sequence[Statistic], n: int, seed: int, resamples: in
         for column in statistic.columns if isinstance(statistic, FunctionOfMeans) else ():
             if places.setdefault(id(column), len(columns)) == len(columns):
                 columns.append(column)
+    curves = any(column.ndim > 1 for column in columns)
     drawn = []
-    for weights in draw_resamples(n, seed, resamples):
-        means = _means(columns, weights).T
-        drawn.append(np.stack([_value(s, weights, means, places) for s in statistics], 1))
+    for block in draw_resamples(n, seed, resamples):
+        for weights in np.split(block, range(LINES, len(block), LINES)) if curves else [block]:
+            means = weighted_means(columns, weights)
+            drawn.append(np.stack([_value(s, weights, means, places) for s in statistics], 1))
     return np.concatenate(drawn)
 
 
-def _value(statistic: Statistic, weights: Array, means: Array, places: Mapping[int, int]) -> Array:
+def _value(statistic: Statistic, weights: Array, means: Sequence[Array], places: Mapping[int, int]) -> Array:
     if isinstance(statistic, FunctionOfMeans):
         return statistic.of(*(means[places[id(column)]] for column in statistic.columns))
     return statistic(weights)
-
-
-def _means(columns: Sequence[Array], weights: Array) -> Array:
-    """The means [R,C] of columns [n] under weights [R,n]."""
-    if not columns:
-        return np.empty((len(weights), 0))
-    values = np.stack(columns, 1)
-    finite = np.isfinite(values)
-    partly = ~finite.all(0)
-    counts = np.repeat(weights.sum(1, keepdims=True), len(columns), 1)
-    if partly.any():
-        counts[:, partly] = weights @ finite[:, partly].astype(float)
-    return _divide(weights @ np.where(finite, values, 0), counts)
 
 
 def intervals(
@@ -142,14 +134,14 @@ def class_mean(values: Array, labels: NDArray[np.int64]) -> Statistic:
             return np.full(len(weights), np.nan)
         drawn = weights[:, order]
         counts = np.add.reduceat(drawn, starts, axis=1)
-        means = _divide(np.add.reduceat(drawn * values[order], starts, axis=1), counts)
-        return _divide(np.nansum(means, 1), (counts > 0).sum(1).astype(float))
+        means = divide(np.add.reduceat(drawn * values[order], starts, axis=1), counts)
+        return divide(np.nansum(means, 1), (counts > 0).sum(1).astype(float))
 
     return at
 
 
 def of_means(columns: Sequence[Array], function: Callable[..., Tensor]) -> Statistic:
-    """A ``function`` of tensors [R] of the means of several columns [n], which are resampled together."""
+    """A ``function`` of tensors of the means of several columns [n] or curves [n,m], which are resampled together."""
 
     def of(*means: Array) -> Array:
         return function(*(torch.from_numpy(np.ascontiguousarray(mean)) for mean in means)).numpy()
@@ -161,13 +153,13 @@ def ratio(values: Array, reference: Array) -> Statistic:
     """Median of ``values`` [n] over the median of ``reference`` [n], on the images that both have."""
     both = np.isfinite(values) & np.isfinite(reference)
     above, below = median(np.where(both, values, np.nan)), median(np.where(both, reference, np.nan))
-    return lambda weights: _divide(above(weights), below(weights))
+    return lambda weights: divide(above(weights), below(weights))
 
 
 def rate(values: Array) -> Statistic:
     """One over the median of ``values`` [n]: images a second, of seconds an image."""
     middle = median(values)
-    return lambda weights: _divide(np.ones(len(weights)), middle(weights))
+    return lambda weights: divide(np.ones(len(weights)), middle(weights))
 
 
 def scale(statistic: Statistic, factor: float) -> Statistic:
@@ -183,8 +175,3 @@ def difference(a: Statistic, b: Statistic) -> Statistic:
         split = len(a.columns)
         return FunctionOfMeans(a.columns + b.columns, lambda *means: a.of(*means[:split]) - b.of(*means[split:]))
     return lambda weights: a(weights) - b(weights)
-
-
-def _divide(a: Array, b: Array) -> Array:
-    """a / b, NaN where b is 0."""
-    return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b > 0)

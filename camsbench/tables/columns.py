@@ -7,17 +7,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from camsbench.core.columns import Column, OfMeans, Reduction, columns_of, merge_columns
+from camsbench.core.columns import CURVE, Column, OfMeans, Reduction, columns_of, merge_columns
 from camsbench.metrics.adcc import ADCC, Coherency, Complexity
 from camsbench.metrics.arcc import ARCC
 from camsbench.metrics.curves import Deletion, Insertion
 from camsbench.metrics.drop import AverageGain, Drop, Increase
 from camsbench.metrics.infidelity import Infidelity
 from camsbench.metrics.irof import IROF
+from camsbench.metrics.localisation import IoU, RelevanceMass, RelevanceRank
 from camsbench.metrics.mas import MAS
+from camsbench.metrics.max_box_acc import MaxBoxAcc, MaxBoxAccV2
 from camsbench.metrics.mufidelity import MuFidelity
 from camsbench.metrics.pointing import EnergyPointing, Pointing, PointingWithin
+from camsbench.metrics.pxap import PxAP
 from camsbench.metrics.road import ROAD
+from camsbench.metrics.saliency_metric import SaliencyMetric
 from camsbench.metrics.sanity import CascadingRandomisation, IndependentRandomisation
 from camsbench.metrics.sensitivity import MaxSensitivity
 from camsbench.metrics.sensitivity_n import SensitivityN
@@ -25,6 +29,7 @@ from camsbench.metrics.sparseness import Entropy, Sparseness
 from camsbench.metrics.stability import RelativeStability
 from camsbench.metrics.time import Time
 from camsbench.store.schema import CELL, HEAD, TAIL
+from camsbench.tables.curves import curve_columns
 
 PAPERS = (
     *(Drop, Increase, Deletion, Insertion, Coherency, Complexity, ADCC),  # in the order of ReciproCAM's Table 1
@@ -33,6 +38,7 @@ PAPERS = (
 OTHERS = (
     *(Time, AverageGain, ARCC, MAS, IROF, ROAD, Infidelity, MuFidelity, SensitivityN),
     *(MaxSensitivity, RelativeStability, Sparseness, Entropy),
+    *(IoU, RelevanceMass, RelevanceRank, MaxBoxAcc, MaxBoxAccV2, PxAP, SaliencyMetric),
     *(CascadingRandomisation, IndependentRandomisation),
 )
 SECONDS = Column("seconds", "lower", seconds=True, title="s/image")  # of a batch, shared work left out
@@ -96,7 +102,7 @@ def metric_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> lis
 
     One that nobody declares has no better direction, and is averaged.
     """
-    present = [name for name in names if name not in HEAD and name not in TAIL and not name.startswith(CELL)]
+    present = [name for name in names if name not in HEAD and name not in TAIL and not name.startswith((CELL, CURVE))]
     known = known_columns(declared)
     order = dict.fromkeys([*(name for name in _order() if name in present), *present])
     return [known.get(name, Column(name, "")) for name in order]
@@ -105,13 +111,16 @@ def metric_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> lis
 def summary_columns(names: Iterable[str], declared: Iterable[Column] = ()) -> list[SummaryColumn]:
     """The columns of a summary of rows that have the columns ``names``, in the order of ``metric_columns``.
 
-    A reduction of the means of other columns is there where the rows have those, whether or not they have its own.
+    A reduction of the means of other columns, or of curves, is there where the rows have those, whether or not they
+    have its own.
     """
+    names = list(names)
     present = {column.name: column for column in metric_columns(names, declared)}
     known = known_columns(declared) | present
     order = dict.fromkeys([*_order(), *present, *known])
     every = [one for name in order for one in reductions_of(known[name])]
-    return [one for one in every if present.keys() >= set(one.needs)]
+    there = {*present, *curve_columns(names)}
+    return [one for one in every if there >= set(one.needs)]
 
 
 def reductions_of(column: Column) -> list[SummaryColumn]:

@@ -11,6 +11,7 @@ from camsbench.core.columns import Column, OfMeans
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Statistic
 from camsbench.tables.columns import known_columns, metric_columns, reductions_of
+from camsbench.tables.curves import curve_columns
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def compared_columns(rows: pd.DataFrame, declared: Sequence[Column]) -> list[Com
     metrics = {c.name: c for c in metric_columns(rows.columns, declared) if rows[c.name].notna().any()}
     images = [_images(metrics[name]) for name in rows.columns if name in metrics]
     of_means = [one for column in known_columns(declared).values() for one in _of_means(column)]
-    return images + [one for one in of_means if metrics.keys() >= set(one.sources)]
+    there = {*metrics, *(name for name in curve_columns(rows.columns) if rows[name].notna().any())}
+    return images + [one for one in of_means if there >= set(one.sources)]
 
 
 def compared_column(name: str, declared: Sequence[Column]) -> ComparedColumn:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from camsbench.core.columns import OfMeans, Reduction
+from camsbench.core.columns import CURVE, OfMeans, Reduction
 from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Statistic
+from camsbench.tables.curves import by_image, curve_columns
+from camsbench.tables.means import known
 
 LINE = ["method", "protocol", "layer"]
 
@@ -33,6 +35,7 @@ class Sample:
     rows: dict[LineKey, pd.DataFrame]  # good rows by image, several seeds of an image averaged
     degenerate: dict[LineKey, int]
     errors: dict[LineKey, int]
+    curves: dict[LineKey, dict[str, Array]] = field(default_factory=dict)  # [n,m] each
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Sample:
@@ -40,18 +43,23 @@ class Sample:
         good = rows[rows["error"].isna()]
         labels = good.drop_duplicates("image_id").set_index("image_id")["label"]
         numbers = [c for c in rows.columns if pd.api.types.is_float_dtype(rows[c]) and c not in {"error", "label"}]
+        images = list(labels.index)
         by_line: dict[LineKey, pd.DataFrame] = {}
+        curves: dict[LineKey, dict[str, Array]] = {}
         degenerate, errors = {}, {}
         for key, chosen in rows.groupby(LINE, sort=False):
             line = LineKey(*(str(part) for part in key))
             kept = chosen[chosen["error"].isna()]
             by_line[line] = kept.groupby("image_id", sort=False)[numbers].mean()
+            curves[line] = {name: by_image(kept, name, images) for name in curve_columns(rows.columns)}
             degenerate[line] = int((kept["degenerate"] == True).sum())  # noqa: E712 - null is neither
             errors[line] = len(chosen) - len(kept)
-        return cls(list(labels.index), labels.to_numpy(np.int64), by_line, degenerate, errors)
+        return cls(images, labels.to_numpy(np.int64), by_line, degenerate, errors, curves)
 
     def values(self, line: LineKey, column: str) -> Array:
-        """A column [n] of a line, image by image; NaN where it has none."""
+        """A column [n] of a line, or its curve [n,m], image by image; NaN where it has none."""
+        if column.startswith(CURVE):
+            return self.curves[line].get(column, np.full((len(self.images), 1), np.nan))
         frame = self.rows[line]
         if column not in frame:
             return np.full(len(self.images), np.nan)
@@ -122,5 +130,5 @@ def estimate(
 
 
 def _count(*columns: Array) -> int:
-    """Images that have a value in every one of the columns [n]."""
-    return int(np.logical_and.reduce([np.isfinite(column) for column in columns]).sum())
+    """Images that have a value in every one of the columns [n] and curves [n,m]."""
+    return int(np.logical_and.reduce([known(column) for column in columns]).sum())

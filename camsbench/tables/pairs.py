@@ -18,6 +18,7 @@ from camsbench.tables import bootstrap
 from camsbench.tables.bootstrap import Array, Interval, Statistic
 from camsbench.tables.compared import ComparedColumn, compared_column, compared_columns
 from camsbench.tables.grid import grid
+from camsbench.tables.means import known, only
 from camsbench.tables.measure import LineKey, Sample
 from camsbench.tables.render import NONE, interval
 
@@ -47,10 +48,10 @@ def pairs(
         declared: what the run's metrics declare, before the defaults of camsbench's own.
     """
     made: list[dict[str, Any]] = []
-    known = list(declared)
+    said = list(declared)
     for (model, protocol, layer), chosen in rows.groupby(["model", "protocol", "layer"], sort=False):
         sample = Sample.of(chosen)
-        compared = compared_columns(chosen, known) if columns is None else [compared_column(c, known) for c in columns]
+        compared = compared_columns(chosen, said) if columns is None else [compared_column(c, said) for c in columns]
         for column, family in _families(sample, compared, seed):
             for entry, p in zip(family, holm([entry["p"] for entry in family]), strict=True):
                 head = {"model": model, "protocol": protocol, "layer": layer, "column": column}
@@ -113,8 +114,8 @@ def _family(
 def _contrast(sample: Sample, column: ComparedColumn, a: LineKey, b: LineKey) -> _Contrast:
     """a and b, the one with the larger mean first."""
     values = {line: [sample.values(line, name) for name in column.sources] for line in (a, b)}
-    both = np.logical_and.reduce([np.isfinite(v) for line in (a, b) for v in values[line]])
-    values = {line: [np.where(both, v, np.nan) for v in values[line]] for line in (a, b)}
+    both = np.logical_and.reduce([known(v) for line in (a, b) for v in values[line]])
+    values = {line: [only(v, both) for v in values[line]] for line in (a, b)}
     of = {line: column.statistic(values[line]) for line in (a, b)}
     means = {line: float(of[line](np.ones((1, len(both))))[0]) for line in (a, b)}
     if means[b] > means[a]:
@@ -134,8 +135,8 @@ def _order(sample: Sample, column: ComparedColumn) -> dict[LineKey, int]:
         return float(column.statistic([sample.values(line, name) for name in column.sources])(once)[0])
 
     means = {line: of(line) for line in sample.rows}
-    known = [line for line in means if not math.isnan(means[line])]
-    return {line: place for place, line in enumerate(sorted(known, key=lambda line: means[line]))}
+    lines = [line for line in means if not math.isnan(means[line])]
+    return {line: place for place, line in enumerate(sorted(lines, key=lambda line: means[line]))}
 
 
 def _p(contrast: _Contrast, drawn: Array) -> float:

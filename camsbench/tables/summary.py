@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
-from camsbench.core.columns import Column, OfMeans
+from camsbench.core.columns import CURVE, Column, OfMeans
 from camsbench.tables.columns import (
     SECONDS,
     SummaryColumn,
@@ -17,7 +18,9 @@ from camsbench.tables.columns import (
     summary_columns,
     text_of,
 )
+from camsbench.tables.curves import stacked
 from camsbench.tables.grid import grid
+from camsbench.tables.means import Array, weighted_means
 
 ARROWS = {"higher": " ↑", "lower": " ↓"}
 KEYS = ("method", "model", "protocol", "layer")
@@ -97,11 +100,19 @@ def class_average(rows: pd.DataFrame, column: str) -> float:
 def _reduce(groups: Any, column: SummaryColumn) -> pd.Series:
     """A number for each group of rows (pandas' grouping, which has no public type)."""
     if isinstance(column.reduction, OfMeans):
-        means = [groups[name].mean() for name in column.needs]
-        of = column.reduction.function(*(torch.tensor(mean.to_numpy(float)) for mean in means))
-        return pd.Series(of.numpy(), index=means[0].index)
+        means = zip(*(_means(groups[name]) for name in column.needs), strict=True)
+        of = [column.reduction.function(*(torch.as_tensor(mean)[None] for mean in group)).item() for group in means]
+        return pd.Series(of, index=groups.size().index, dtype=float)
     values = groups[column.source.name]
     if column.reduction == "class_mean":
         by_class = [class_average(rows, column.source.name) for _, rows in groups]
         return pd.Series(by_class, index=values.mean().index)
     return values.median() if column.reduction == "median" else values.mean()
+
+
+def _means(grouped: Any) -> list[Array]:
+    """The mean of each group's values, or the [n] of its curves; NaN where a group has none."""
+    if not grouped.obj.name.startswith(CURVE):
+        return list(grouped.mean().to_numpy(float))
+    curves = [stacked(cells) for _, cells in grouped]
+    return [weighted_means([curve], np.ones((1, len(curve))))[0][0] for curve in curves]

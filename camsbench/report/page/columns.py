@@ -26,10 +26,15 @@ def of_images(runs: Sequence[SavedRun]) -> list[Column]:
     return [*metric_columns(names, columns_of_runs(runs)), SECONDS]
 
 
-def of_lines(columns: Sequence[Column]) -> list[SummaryColumn]:
-    """The columns of the leaderboard: those of the images as numbers of a line, as the run's summary has them."""
+def of_lines(columns: Sequence[Column], curves: Iterable[str] = ()) -> list[SummaryColumn]:
+    """The columns of the leaderboard: those of the images as numbers of a line, as the run's summary has them.
+
+    Args:
+        columns: of the images.
+        curves: the columns of the runs' rows that hold curves, for numbers that are made of these.
+    """
     seconds = [SummaryColumn(SECONDS.name, SECONDS.label, SECONDS, "mean")] if SECONDS in columns else []
-    return [*summary_columns([column.name for column in columns], columns), *seconds]
+    return [*summary_columns([*(column.name for column in columns), *curves], columns), *seconds]
 
 
 def with_values(rows: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:

@@ -33,6 +33,7 @@ from camsbench.report.page.table import ImageTable
 from camsbench.report.page.trusted import meanings, rankings, tables
 from camsbench.report.saved_run import SavedRun
 from camsbench.report.trust import trust_of
+from camsbench.tables.curves import curve_columns
 from camsbench.tables.subgroups import MEANING
 
 ASSETS = Path(__file__).parent / "assets"
@@ -57,7 +58,7 @@ def write(given: ReportInput, output: Path, maps: int | str = 0) -> Path:
     shown = _pictures(runs, lines, table, choose_images(table, columns, maps))
     title = _title(given)
     data = content(table, columns, curves(runs, lines), shown["images"], title, _classes(runs))
-    board = of_lines(columns)
+    board = of_lines(columns, dict.fromkeys(name for run in runs for name in curve_columns(run.rows)))
     papers = paper_tables(given.experiments)
     found = trust_of(runs)
     ranked = rankings(found, lines)
