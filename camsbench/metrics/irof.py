@@ -31,7 +31,8 @@ class IROF:
     and fills with one grey, the mean of all values of the batch as it is by then; version 0.6 refuses images of more
     than one channel unless it is given a ``perturb_func``.
 
-    One pass a segment, without short cuts ``segments`` passes an image at least. SLIC runs on the host, once an image for all methods.
+    One pass a segment, without short cuts ``segments`` passes an image at least. SLIC runs on the host, once an image
+    for all methods.
 
     Args:
         segments: how many SLIC is asked for; it makes about so many.
