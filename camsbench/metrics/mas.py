@@ -14,6 +14,8 @@ from camsbench.core.saliency import normalise
 from camsbench.metrics._substrate import bare_probability
 from camsbench.metrics.curves import Curve
 
+ROUNDING = 1e-6  # the share of a probability that single precision does not tell from 0
+
 
 @dataclass(frozen=True)
 class MAS:
@@ -28,8 +30,8 @@ class MAS:
 
     Read off the authors' code (chasewalker26/Magnitude-Aligned-Scoring). There the class is the predicted one, here the
     target. NaN for a map of zeros, whose images the authors leave out, and where image and bare substrate have the same
-    probability, which the authors' code gives 1/2. What is below 0 in a map, as bicubic interpolation makes it, counts
-    as 0.
+    probability, up to rounding, which the authors' code gives 1/2. What is below 0 in a map, as bicubic interpolation
+    makes it, counts as 0.
 
     The passes are those of insertion and deletion, shared where a run measures these with the same settings.
 
@@ -59,7 +61,9 @@ def corrected(curve: Curve, explained: Explained, insert: bool) -> Tensor:
     scores, density = curve.scores(explained, insert).double(), density_response(curve, explained)
     bare = bare_probability(curve.substrate, explained.split, explained.forward).double()[:, None]
     whole = explained.forward.probability.double()[:, None]
-    response = ((scores - bare) / (whole - bare)).clamp(0, 1)  # NaN where these are equal
+    gap = whole - bare
+    apart = gap.abs() > ROUNDING * whole.maximum(bare)
+    response = ((scores - bare) / torch.where(apart, gap, torch.nan)).clamp(0, 1)
     if insert:
         response = response.cummax(1).values
         aligned = response - (density - response).abs()
