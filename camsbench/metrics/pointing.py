@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from camsbench.core.boxes import inside
 from camsbench.core.columns import Column
 from camsbench.core.explained import Explained
+from camsbench.core.truth import object_pixels
 from camsbench.errors import CamsbenchError
 
 
@@ -20,13 +20,12 @@ def object_mask(explained: Explained) -> Tensor:
     Raises:
         CamsbenchError: nobody gave boxes or masks.
     """
-    boxes, masks = explained.forward.boxes, explained.forward.masks
-    if not boxes and masks is None:
+    found = object_pixels(explained.forward)
+    if found is None:
         raise CamsbenchError(
             "the pointing game needs the images' boxes: give evaluate(boxes=...), one list of boxes an image, or masks"
         )
-    found = torch.zeros_like(explained.saliency[:, 0], dtype=torch.bool) if masks is None else masks
-    return found | inside(boxes, explained.saliency) if boxes else found
+    return found
 
 
 def peak(saliency: Tensor) -> Tensor:

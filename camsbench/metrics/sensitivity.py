@@ -49,7 +49,7 @@ class MaxSensitivity:
         for copy in range(self.n):
             streams = branch(explained.forward, f"max_sensitivity/{copy}/explain").seeds
             noisy = scoring.forward(split, self.noisy(explained.forward, copy), explained.forward.target, streams)
-            again, _ = explained.rule(explained.explainer(split, noisy), size)
+            again, _ = explained.rule(explained.explainer(split, noisy.knowing(explained.forward)), size)
             furthest = furthest.maximum((again - saliency).flatten(1).norm(dim=1))
         norm = saliency.flatten(1).norm(dim=1)
         return {"max_sensitivity": torch.where(norm > 0, furthest / norm, torch.nan)}

@@ -134,8 +134,11 @@ def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, 
         return
     for split in job.splits:
         shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
-        masks = None if batch.masks is None else batch.masks.to(split.device, non_blocking=True)
-        shared = replace(shared, boxes=_boxes(job, batch), masks=masks)
+        masks, truth, distractor = (
+            None if each is None else each.to(split.device, non_blocking=True)
+            for each in (batch.masks, batch.maps.get("truth"), batch.maps.get("distractor"))
+        )
+        shared = replace(shared, boxes=_boxes(job, batch), masks=masks, truth=truth, distractor=distractor)
         for name, method in job.methods.items():
             task = Task(split.layer, name)
             chosen = [i for i, place in enumerate(batch.places) if task in block.tasks[place]]
