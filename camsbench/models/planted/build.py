@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from camsbench.core.planted import CLASSES, MEAN, STD, Task, task_of
@@ -64,4 +65,6 @@ def build_planted(spec: ModelSpec, seed: int = 0) -> tuple[nn.Module, Published]
             f"is about places: choose {able}, or another task"
         )
     transform = {"resize": side, "crop": side, "interpolation": "bilinear", "mean": [MEAN] * 3, "std": [STD] * 3}
-    return size.build(chosen, side), Published(None, transform, class_names=CLASSES)
+    with torch.random.fork_rng(devices=[]):  # constructors draw weights, which are then replaced
+        model = size.build(chosen, side)
+    return model, Published(None, transform, class_names=CLASSES)
