@@ -152,7 +152,7 @@ def test_grey_in_place_of_any_rectangle_takes_the_truth_inside_it(task: str) -> 
 
 def test_grad_cam_by_hand_on_a_patch() -> None:
     """One red cell of answer 1 makes the logit 5 behind a mean over 49 cells: its weight is 5·49, and every cell's
-    gradient 5. So Grad-CAM's map is 5 in the cell of the patch and 0 elsewhere, and so are LayerCAM's and HiResCAM's."""
+    gradient 5. So Grad-CAM's map is 5 in the cell of the patch and 0 elsewhere; so are LayerCAM's and HiResCAM's."""
     split, records = network("patch", layer="relu3"), planted(task="patch", count=3)
     forward = forward_of(split, records)
     expected = torch.zeros(3, 7, 7)
@@ -180,8 +180,7 @@ def test_grad_cam_by_hand_on_cells_takes_what_speaks_against_the_class_for_evide
 def test_nothing_of_a_planted_network_is_drawn() -> None:
     before = torch.get_rng_state()
     weights = [
-        camsbench.load_model("planted", device="cpu", seed=seed).model.state_dict()["head.weight"]  # type: ignore[union-attr]
-        for seed in (0, 1)
+        camsbench.load_model("planted", device="cpu", seed=seed).model.state_dict()["head.weight"] for seed in (0, 1)
     ]
     assert torch.equal(*weights)
     assert torch.equal(torch.get_rng_state(), before)
@@ -216,11 +215,12 @@ def test_a_run_of_planted_pictures(tmp_path: Path) -> None:
     options: list[Any] = ["model=planted", "data=planted", "data.count=3", "runtime.device=cpu", "runtime.workers=0"]
     done = quick.command(
         *options, "method=[gradcam,truth,mirrored_truth,distractor]", "runtime.bare=0", "report.html=false",
-        "metric=[pointing,energy_pointing,truth_correlation,drop,coherency,max_sensitivity]", "output=run", cwd=tmp_path,
+        "metric=[pointing,energy_pointing,truth_correlation,drop,coherency,max_sensitivity]", "output=run",
+        cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = pd.read_parquet(tmp_path / "run" / "rows")
-    mean = rows.groupby("method").mean(numeric_only=True)
+    mean: Any = rows.groupby("method").mean(numeric_only=True)
     assert rows["error"].isna().all()
     assert mean.loc["truth", ["pointing", "energy_pointing", "truth_correlation"]].tolist() == [1, 1, 1]
     assert mean.loc["truth", "drop"] == pytest.approx(0, abs=1e-6)

@@ -119,8 +119,8 @@ def test_truth_correlation_by_hand(tiny: TorchSplit, wide: Forward) -> None:
     """Truth 0, 0.3, 0.7, 0 has the ranks 1.5, 3, 4, 1.5 (a mean of 2.5; deviations −1, 0.5, 1.5, −1, squares 4.5).
 
     A map 0, 9, 5, 0 has 1.5, 4, 3, 1.5: products 1 + 0.75 + 0.75 + 1 = 3.5, and 3.5/4.5 = 7/9. A map −1, 0.001, 0, −2
-    is 2, 4, 3, 1 without ties; but 0.001 and 0 lie within 1/255 of its range: 2, 3.5, 3.5, 1 (deviations −½, 1, 1, −3/2,
-    squares 4.5): products ½ + ½ + 3/2 + 3/2 = 4, 8/9.
+    is 2, 4, 3, 1 without ties; but 0.001 and 0 lie within 1/255 of its range: 2, 3.5, 3.5, 1 (deviations −½, 1, 1,
+    −3/2, squares 4.5): products ½ + ½ + 3/2 + 3/2 = 4, 8/9.
     """
     line = torch.tensor([[0.0, 0.3, 0.7, 0]])
     raw = torch.tensor([[[0.0, 9, 5, 0]], [[-1.0, 0.001, 0, -2]], [[1.0, 1, 1, 1]]])

@@ -1,10 +1,10 @@
 """What every planted network is made of: detectors of colours, and weights that carry channels on unchanged.
 
 A pixel's opponents are the positive parts of R−G, G−R, R−B, B−R, G−B and B−G; grey has none. Of these a second layer
-with a ReLU makes how much of each colour there is, such as red = max(0, R − max(G,B)), yellow = max(0, min(R,G) − B): 1
-for a full colour, its strength for a fainter one, and exactly 0 for greys and all other colours (an opponent below a
-millionth, which rounding makes of greys, counts as none). Beside them go two channels of brightness, which see
-everything and which no class uses.
+with a ReLU makes how much of each colour there is, such as red = (R−G)⁺ − (G−R)⁺ − 2(B−G)⁺: 1 for a full colour, its
+strength for a fainter one, and exactly 0 for greys and the other five colours, of which none lies on the edge of being
+it (hence the 2). An opponent below a millionth, which rounding makes of greys, counts as none. Beside them go two
+channels of brightness, which see everything and which no class uses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from camsbench.core.planted import COLOURS, REACH, SCORE, STD, Task
 CHANNELS = len(COLOURS) + 2  # the colours, bright and dark
 LEAST = 1e-6  # of an opponent
 OPPONENTS = ("RG", "GR", "RB", "BR", "GB", "BG")  # the first less the second
-OF_OPPONENTS = {  # red = RG − GR − BG, and so on
+OF_OPPONENTS = {  # red = RG − GR − 2·BG, and so on
     "red": ("RG", "GR", "BG"), "green": ("GR", "RG", "BR"), "blue": ("BR", "RB", "GR"),
     "cyan": ("GR", "RG", "GB"), "magenta": ("RG", "GR", "RB"), "yellow": ("RB", "BR", "RG"),
 }  # fmt: skip
@@ -42,10 +42,8 @@ def colour_weights() -> Tensor:
     """From opponents, bright and dark to colours, bright and dark: [8,8]."""
     weights = torch.eye(CHANNELS)
     for row, colour in enumerate(COLOURS):
-        first, *others = (OPPONENTS.index(name) for name in OF_OPPONENTS[colour])
         weights[row] = 0
-        weights[row, first] = 1
-        weights[row, others] = -1
+        weights[row, [OPPONENTS.index(name) for name in OF_OPPONENTS[colour]]] = torch.tensor([1.0, -1.0, -2.0])
     return weights
 
 
