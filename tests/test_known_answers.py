@@ -29,6 +29,8 @@ from camsbench.core.types import Forward
 from camsbench.data.planted import planted
 from camsbench.data.record import Record
 from camsbench.experiment import cells
+from camsbench.methods.attention_rollout import AttentionRollout
+from camsbench.methods.layercam import LayerCAM
 from camsbench.metrics._substrate import gaussian_blur
 from camsbench.models.planted.detectors import CHANNELS
 from camsbench.models.split import TorchSplit, cut
@@ -203,6 +205,27 @@ def test_maps_of_the_picture_s_size_have_a_rim(method: str) -> None:
     found = raw(method, "two_objects")
     assert found.shape[1:] == (56, 56)
     assert mass(found, "two_objects") == pytest.approx(best("two_objects"), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_max_pool_asks_only_what_is_most() -> None:
+    """The blurred picture has the larger logit; behind the pool one of each four cells has the gradient 5/4."""
+    split, records = network("distractor", "vgg16", layer="features.29"), planted(task="distractor", count=1, side=224)
+    forward = forward_of(split, records)
+    with torch.no_grad():
+        blurred = split.logits(gaussian_blur(forward.x, 51, 50.0))
+    assert blurred[0, 0] > forward.logits[0, 0] + 1
+    tile = picture_of(records[0]).scene.tiles[1]
+    found = LayerCAM()(split, forward)[0, 2 * tile.row : 2 * tile.row + 4, 2 * tile.column : 2 * tile.column + 4]
+    corner = torch.tensor([[1.25, 0], [0, 0]])
+    torch.testing.assert_close(found, corner.repeat(2, 2), rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_rollout_of_uniform_attention_says_nothing() -> None:
+    split, records = network("distractor", "vit_tiny"), planted(task="distractor", count=1, side=224)
+    found = AttentionRollout()(split, forward_of(split, records))
+    assert float(found.std() / found.mean()) < 1e-4
 
 
 @pytest.fixture

@@ -113,6 +113,19 @@ REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "around the evidence rank above others.",
     ),
     (
+        ("groupcam",),
+        "vgg16 distractor",
+        "it counts how much better a group is than the blurred picture. A blur spreads the evidence's colour over more "
+        "cells, and VGG's max pool asks only what is most in each: the blurred picture has the larger logit, and no "
+        "group is better.",
+    ),
+    (
+        ("hirescam", "layercam", "gradcam_elementwise", "eigengradcam", "guided_backprop", "deeplift", "lrp"),
+        "vgg16 distractor",
+        "only the rank correlation is lower: the gradient of a max pool reaches one of each four cells (or pixels), "
+        "the one that it took.",
+    ),
+    (
         ("attention_rollout",),
         "vit_tiny distractor",
         "where attention is uniform, as in these transformers, what it multiplies is the same for all tokens: it "
