@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-faults lint type smoke methods families parity gallery audit plan digits digits-transformer bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
+.PHONY: help demo test test-all test-faults lint type smoke methods families parity gallery audit plan digits digits-transformer known-answers bench bench-scale bench-report bench-openvino-xai docs vendor-charts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -103,6 +103,10 @@ digits: $(VENV)/.dev  ## the worked example outside ImageNet: train three small 
 	  data.file=$(DIGITS)/sum.csv target=predicted 'metric=[infidelity,sparseness,pointing,energy_pointing]' \
 	  output=$(DIGITS)/sum_run
 	$(AS_DIGITS) -m digits.evidence $(DIGITS)
+
+known-answers: $(VENV)/.demo  ## every method and metric where the evidence is known, to results/known_answers.md; ten minutes on two cores
+	$(BIN)/python -m camsbench experiment=known_answers $(ARGS)
+	$(BIN)/python scripts/known_answers.py results/known_answers --output results/known_answers.md
 
 plan: $(VENV)/.demo  ## passes and hours of ReciproCAM's Table 1, before any work; ARGS=... for another run
 	$(BIN)/python -m camsbench.plan $(or $(ARGS),experiment=reciprocam_table1)

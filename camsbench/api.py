@@ -27,7 +27,15 @@ from camsbench.core.saliency import SaliencyRule, size_of
 from camsbench.core.targets import Contrast
 from camsbench.core.types import Explainer, Split
 from camsbench.data.classes import Classes
-from camsbench.data.given import GivenTarget, Images, check_images, check_masks, check_targets, outside_inference
+from camsbench.data.given import (
+    GivenTarget,
+    Images,
+    check_images,
+    check_masks,
+    check_targets,
+    check_truth,
+    outside_inference,
+)
 from camsbench.errors import CamsbenchError
 from camsbench.models import backends
 from camsbench.models.backends.exported import ExportedSplit
@@ -134,7 +142,7 @@ def load_model(
     """
     group, _, rest = name.partition("/")
     overrides = [f"model={group}", *([f"model.name={rest}"] if rest else [])]
-    spec: dict[str, Any] = dict(OmegaConf.to_container(_compose(*overrides).model))  # type: ignore[arg-type]
+    spec: dict[str, Any] = dict(OmegaConf.to_container(_compose(*overrides).model, resolve=True))  # type: ignore[arg-type]
     given: dict[str, Any] = {"weights": weights, "layer": layer, "published": published, "options": options, "ema": ema}
     given |= {"output": output, "classes": classes, "build": build, "file": file, "output_name": output_name}
     given |= {"layout": layout, "grid": grid, "prefix": prefix}
@@ -201,6 +209,7 @@ def evaluate(
     protocol: str = "rise",
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
     masks: Images | None = None,
+    truth: Images | None = None,
 ) -> pd.DataFrame:
     """One row an image: target, probability, the metrics' columns in [0,1], seconds, degenerate.
 
@@ -209,14 +218,15 @@ def evaluate(
     Arguments as in ``explain``; ``metrics`` are files of ``conf/metric`` or metric objects. ``boxes`` holds, for each
     image, a list (perhaps empty) of boxes (xmin, ymin, xmax, ymax) in pixels of ``x``, for the metrics that need them;
     ``masks`` [B,H,W], bool, its object's pixels, perhaps none. A pixel in either is the object's. What is measured of
-    boxes alone takes an image's boxes, and without any the box around its mask.
+    boxes alone takes an image's boxes, and without any the box around its mask. ``truth`` [B,H,W], float, is the share
+    of each pixel in the evidence, NaN in an image of which nobody knows it.
 
     Raises:
         CamsbenchError: as ``explain``.
     """
     chosen = [_metric(metric, protocol) if isinstance(metric, str) else metric for metric in metrics]
     check_needs(dict(zip(map(str, metrics), chosen, strict=True)), split.provides, split.asked, "metric")
-    result = _explained(method, split, x, target, ids, seed, protocol, boxes, masks)
+    result = _explained(method, split, x, target, ids, seed, protocol, boxes, masks, truth)
     with torch.inference_mode(mode=False):
         columns, _ = explaining.measure(chosen, result)
     return pd.DataFrame(
@@ -241,6 +251,7 @@ def _explained(
     protocol: str,
     boxes: Sequence[Sequence[Sequence[float]]] | None = None,
     masks: Images | None = None,
+    truth: Images | None = None,
 ) -> Explained:
     x = check_images(x, split.preprocess.channels)
     if ids is not None and len(ids) != len(x):
@@ -257,7 +268,9 @@ def _explained(
         if isinstance(split.asked, Contrast) and (forward.target == split.asked.other).any():
             raise CamsbenchError(f"target {split.asked.other} is what the others are compared with: give another class")
         pixels = None if masks is None else check_masks(masks, x).to(split.device)
-        return explaining.explain(split, explainer, rule, replace(forward, boxes=known, masks=pixels, outlines=known))
+        shares = None if truth is None else check_truth(truth, x).to(split.device)
+        known_of = replace(forward, boxes=known, masks=pixels, outlines=known, truth=shares)
+        return explaining.explain(split, explainer, rule, known_of)
 
 
 @lru_cache

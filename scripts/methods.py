@@ -41,9 +41,10 @@ def main() -> None:
     picture = read(samples()[0], split.preprocess).pixels
     assert picture is not None
     x = split.preprocess.normalise(picture[None].to(split.device))
-    forward = scoring.forward(split, x, None, stream_seeds(0, ["imagenet_00_243"]))
-    tokens = transformer(small)
-    other = scoring.forward(tokens, x, None, stream_seeds(0, ["imagenet_00_243"]))
+    seeds, whole_image = stream_seeds(0, ["imagenet_00_243"]), (0.0, 0.0, float(SIDE), float(SIDE))
+    known = replace(scoring.forward(split, x, None, seeds), boxes=((whole_image,),), distractor=x[:, 0])  # of controls
+    forward, tokens = known, transformer(small)
+    other = scoring.forward(tokens, x, None, seeds)
     names = [path.stem for path in sorted((CONF / "method").glob("*.yaml")) if is_method(path)]
     lines = [line(name, *((tokens, other) if refuses(name, split) else (split, forward))) for name in names]
     table = render([HEADER, *lines])

@@ -12,6 +12,7 @@ from camsbench.config.paths import CONF
 from camsbench.core.types import Explainer
 
 TRAINED = {"lficam"}  # they explain with a network that must be trained first: their own tests hold the contract
+KNOWING = {"truth", "truth_layer", "mirrored_truth", "distractor"}  # they show what the data say: tests/test_truth.py
 TRANSFORMERS = [  # for networks of tokens alone
     *("vit_reciprocam", "vit_reciprocam_gaussian", "attention_rollout", "transformer_attribution"),
     *("attention_guided_cam", "legrad", "attnlrp"),
@@ -19,7 +20,7 @@ TRANSFORMERS = [  # for networks of tokens alone
 METHODS = [
     path.stem
     for path in sorted((CONF / "method").glob("*.yaml"))
-    if "defaults:" not in path.read_text() and path.stem not in TRAINED | set(TRANSFORMERS)  # without groups of methods
+    if "defaults:" not in path.read_text() and path.stem not in {*TRAINED, *KNOWING, *TRANSFORMERS}  # no groups
 ]
 # Variants that pass a copy a channel as their base does, and those that pass several: their contract is a slow test.
 SLOW = {"scorecam_gradcam", "scorecam_torchcam", "scorecam_torchcam21", "abscam_chan_norm", "abscam_chan_global"} | {
@@ -40,8 +41,8 @@ REDUCED: dict[str, dict[str, Any]] = {  # where the defaults need too many passe
 }
 
 POOLED_HEAD = {"cam"}  # for an average pool and a linear layer only: the contract cuts the network there for them
-NO_PASS = {"cam", "eigencam", "kpcacam", "fem", "fakecam", "randomcam"}  # they use what the one forward pass left
-CONTROLS = {"fakecam", "randomcam"}  # they do not look at the network
+CONTROLS = {"fakecam", "randomcam", "center_gaussian", "edges"}  # they do not look at the network
+NO_PASS = {"cam", "eigencam", "kpcacam", "fem"} | CONTROLS  # they use what the one forward pass left
 RANDOM_COVERAGE = {"rise"}  # a constant score gives the mean of its masks, which is constant only as n grows
 
 # What rounding does is magnified where these methods divide by what passes near 0 (Smooth Grad-CAM++ and presets of

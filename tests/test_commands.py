@@ -148,7 +148,7 @@ def test_misspelt_names_are_answered_with_the_nearest(arguments: list[str], sent
         (["experiment=abscam_figre4"], "experiment=abscam_figre4: there is no such choice; near are abscam_figure4"),
         (
             ["data=imagenet"],
-            "data=imagenet: there is no such choice; choose coco, folder, ilsvrc2012, samples, table, voc; python -m ",
+            "data=imagenet: there is no such choice; choose coco, folder, ilsvrc2012, planted, samples, table, voc;",
         ),
         (["metric.insertion.stepz=5"], "near are metric.insertion.steps"),
         (["data.lmit=5"], "data.lmit: there is no such option; near are data.limit"),

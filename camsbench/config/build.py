@@ -22,11 +22,15 @@ from camsbench.config.images import (
 from camsbench.config.instantiate import check_methods, check_needs, make_methods, make_metrics, make_rule, read_limits
 from camsbench.config.job import Job, check_count, check_maps, first_images
 from camsbench.config.plain import plain
+from camsbench.config.planted import refuse_other_plan
 from camsbench.config.runtime import Runtime, check_runtime
 from camsbench.config.trust import check_plugin
+from camsbench.core.explained import Metric
 from camsbench.core.fusion import MeanOfLayers
 from camsbench.core.passes import PassOptions
 from camsbench.core.targets import CLASSES, Contrast, target_of
+from camsbench.core.types import Explainer
+from camsbench.data.checks import check_places
 from camsbench.data.classes import Classes
 from camsbench.data.record import Record
 from camsbench.errors import CamsbenchError
@@ -61,12 +65,16 @@ def build(cfg: DictConfig, records: list[Record] | None = None) -> Job:
     runtime = runtime_of(cfg)
     cfg = _with(cfg, "runtime.backend", runtime.backend)  # which may have been chosen
     methods, metrics = make_methods(cfg), make_metrics(cfg)
+    chosen: dict[str, Mapping[str, Explainer | Metric]] = {"method": methods, "metric": metrics}
     limits, rule = read_limits(cfg, methods), make_rule(cfg)
     _check_values(cfg)
+    refuse_other_plan(cfg)
     found = find_images(cfg.data) if records is None else None
     source: Sequence[Record] = found if found is not None else records or []
+    asking = {f"{group}={name}": one for group, made in chosen.items() for name, one in made.items()}
     if records is None:
-        records = add_boxes(cfg.data, select_images(cfg.data, source), metrics)
+        records = add_boxes(cfg.data, select_images(cfg.data, source), asking)
+    check_places(records, {who: getattr(one, "needs", frozenset()) for who, one in asking.items()})
     if (by := cfg.get("summary", {}).get("by")) is not None:
         group_column(str(by), {name for record in records for name in record.cells})
     if (asked := cfg.get("report")) is not None and asked.html:

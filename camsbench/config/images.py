@@ -14,10 +14,10 @@ from camsbench.config.plain import plain
 from camsbench.config.trust import check_targets
 from camsbench.core.explained import Metric
 from camsbench.core.targets import Contrast, Target
-from camsbench.core.types import Split
+from camsbench.core.types import Explainer, Split
 from camsbench.data import boxes, imagenet_s
 from camsbench.data.asked import of_class, once_a_label, without_places
-from camsbench.data.checks import check_boxes, check_imagenet, check_labels
+from camsbench.data.checks import check_imagenet, check_labels
 from camsbench.data.classes import IMAGENET, Classes
 from camsbench.data.found import FoundImages, LeftOut, left_out, refuse_doubles
 from camsbench.data.matching import match, relabel
@@ -66,14 +66,14 @@ def choose_images(node: DictConfig) -> list[Record]:
     return select_images(node, find_images(node))
 
 
-def add_boxes(node: DictConfig, records: list[Record], metrics: Mapping[str, Metric]) -> list[Record]:
-    """The images with the boxes of ``data.boxes`` and the masks of ``data.masks``, where a metric asks for any."""
-    asking = [name for name, metric in metrics.items() if "boxes" in getattr(metric, "needs", ())]
-    if asking and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
+def add_boxes(node: DictConfig, records: list[Record], asking: Mapping[str, Metric | Explainer]) -> list[Record]:
+    """The images with the boxes of ``data.boxes`` and the masks of ``data.masks``, where a metric or method asks for
+    any."""
+    asked = any("boxes" in getattr(one, "needs", ()) for one in asking.values())
+    if asked and node.get("boxes") and not (node.boxes == "auto" and any(record.boxes for record in records)):
         records = boxes.attach_boxes(records, node.root, node.boxes)
-    if asking and node.get("masks"):
+    if asked and node.get("masks"):
         records = imagenet_s.attach_masks(records, node.root, node.masks)
-    check_boxes(records, asking)
     return records
 
 

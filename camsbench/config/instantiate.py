@@ -22,7 +22,7 @@ from camsbench.errors import CamsbenchError
 
 OF_THE_SPLIT = {"gradient": "a gradient", "modules": "the network's modules"}
 OF_THE_TARGET = {"confidence": "a confidence in [0,1]", "classes": "classes beside the one that is asked"}
-OF_THE_DATA = frozenset({"boxes"})  # needs that no split meets; see check_boxes
+OF_THE_DATA = frozenset({"boxes", "distractor"})  # needs that no split meets; see check_places
 
 
 def make_methods(cfg: DictConfig) -> dict[str, Explainer]:

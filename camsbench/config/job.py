@@ -56,8 +56,9 @@ class Job:
 
     @property
     def uses_boxes(self) -> bool:
-        """Whether a metric looks at the images' boxes."""
-        return any("boxes" in getattr(metric, "needs", ()) for metric in self.metrics.values())
+        """Whether a metric or a method looks at the images' boxes."""
+        every = (*self.metrics.values(), *self.methods.values())
+        return any("boxes" in getattr(one, "needs", ()) for one in every)
 
     @property
     def seed(self) -> int:

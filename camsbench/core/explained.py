@@ -88,7 +88,8 @@ class Explained:
         if (kind, space) not in self._masked:
             x = masked_images(kind, space, self.split, self.forward.x, self.saliency)
             seeds = tuple(seed ^ 1 for seed in self.forward.seeds)
-            self._masked[kind, space] = scoring.forward(self.split, x, self.forward.target, seeds)
+            passed = scoring.forward(self.split, x, self.forward.target, seeds)
+            self._masked[kind, space] = passed.knowing(self.forward)
         return self._masked[kind, space]
 
     @property

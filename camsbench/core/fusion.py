@@ -32,6 +32,6 @@ class MeanOfLayers:
         maps = []
         for layer in self.splits:
             layer = layer if split.options.short_cuts else layer.plain
-            there = scoring.forward(layer, forward.x, forward.target, forward.seeds)
+            there = scoring.forward(layer, forward.x, forward.target, forward.seeds).knowing(forward)
             maps.append(self.rule(self.method(layer, there), size_of(forward.x))[0])
         return torch.stack(maps).mean(0).squeeze(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -76,6 +77,10 @@ class Preprocess:
     def mask(self, inside: Image.Image) -> Tensor:
         """A mask of the picture (mode ``L``, 0 outside) as the crop shows it, bool [H,W]: no pixel is mixed."""
         return self._cut(inside, InterpolationMode.NEAREST)[0] > 0
+
+    def map(self, values: np.ndarray) -> Tensor:
+        """A map [height,width] of the picture's pixels as the crop shows it, float [H,W]: no pixel is mixed."""
+        return self._cut(Image.fromarray(values.astype(np.float32)), InterpolationMode.NEAREST)[0]
 
     def _cut(self, image: Image.Image, interpolation: InterpolationMode | None = None) -> Tensor:
         size = [self.resize] if isinstance(self.resize, int) else list(self.resize)

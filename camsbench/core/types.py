@@ -99,6 +99,8 @@ class Forward:
     boxes: tuple[tuple[Box, ...], ...] = ()  # of each image, in pixels of x and clipped to it; () where nobody knows
     masks: Tensor | None = None  # [B,H,W] bool: the pixels of each image's object, for those that have such a mask
     outlines: tuple[tuple[Box, ...], ...] = ()  # the boxes of each image, also of those whose pixels a mask says
+    truth: Tensor | None = None  # [B,H,W] the share of each pixel in the evidence, NaN where nobody knows it
+    distractor: Tensor | None = None  # [B,H,W] a plausible map that is wrong, NaN where nobody says one
     asked: Target = field(default_factory=SoftmaxClass)  # of the outputs: what the split asks
     beside: tuple[Tensor, ...] = ()  # each [B,...]: what passes beside A, such as a transformer's class token
     _once: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -137,11 +139,18 @@ class Forward:
             target=self.target[index],
             seeds=tuple(self.seeds[i] for i in index),
             boxes=tuple(self.boxes[i] for i in index) if self.boxes else (),
-            masks=None if self.masks is None else self.masks[index],
+            masks=_some(self.masks, index),
             outlines=tuple(self.outlines[i] for i in index) if self.outlines else (),
+            truth=_some(self.truth, index),
+            distractor=_some(self.distractor, index),
         )
         chosen._once.update({key: value[index] for key, value in self._once.items()})
         return chosen
+
+    def knowing(self, other: Forward) -> Forward:
+        """The same pass with all that is known of the images of ``other``: their objects, truth and distractor."""
+        placed = replace(self, boxes=other.boxes, masks=other.masks, outlines=other.outlines)
+        return replace(placed, truth=other.truth, distractor=other.distractor)
 
     def once(self, key: str, make: Callable[[], Tensor]) -> Tensor:
         """A tensor [B,...] that follows from the images and targets alone: made once for all methods and metrics.
@@ -151,6 +160,10 @@ class Forward:
         if key not in self._once:
             self._once[key] = make()
         return self._once[key]
+
+
+def _some(maps: Tensor | None, index: list[int]) -> Tensor | None:
+    return None if maps is None else maps[index]
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,11 @@ def of_class(records: Sequence[Record], index: int) -> list[Record]:
     """The images with boxes and masks of class ``index`` alone: none where an image is not of it."""
     found = []
     for record in records:
-        own = Place(record.boxes, record.mask) if record.label == index else record.several.get(index, Place())
-        found.append(replace(record, boxes=own.boxes, mask=own.mask))
+        if record.label == index:
+            found.append(record)
+            continue
+        own = record.several.get(index, Place())
+        found.append(replace(record, boxes=own.boxes, mask=own.mask, truth=None, distractor=None))
     return found
 
 

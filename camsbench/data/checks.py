@@ -5,7 +5,7 @@ A wrong label order is the commonest silent error of tables on ImageNet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -119,15 +119,25 @@ def check_imagenet(source: str | None, num_classes: int, model: str) -> None:
 
 def _has_place(record: Record) -> bool:
     places = [Place(record.boxes, record.mask), *record.several.values()]
-    return any(place.boxes or place.mask is not None for place in places)
+    return record.truth is not None or any(place.boxes or place.mask is not None for place in places)
 
 
-def check_boxes(records: Sequence[Record], metrics: Iterable[str]) -> None:
-    """Refuse ``metrics`` that need boxes where not one image has any."""
-    for metric in metrics:
-        if not any(_has_place(record) for record in records):
+def check_places(records: Sequence[Record], needs: Mapping[str, frozenset[str]]) -> None:
+    """Refuse what needs boxes, or a distractor, where not one image has any.
+
+    Args:
+        records: the images.
+        needs: for each metric and method, as ``metric=NAME`` or ``method=NAME``, what it needs.
+    """
+    for who, asked in needs.items():
+        if "boxes" in asked and not any(map(_has_place, records)):
             raise CamsbenchError(
-                f"metric={metric} needs boxes, and none of the {len(records)} images has one: use data that has "
+                f"{who} needs boxes, and none of the {len(records)} images has one: use data that has "
                 "them, or masks (data=samples, or data=ilsvrc2012 with data.boxes=PATH: the folder or archive of XML "
-                "files, or LOC_val_solution.csv), or leave the metric out"
+                f"files, or LOC_val_solution.csv), or leave the {who.partition('=')[0]} out"
+            )
+        if "distractor" in asked and not any(record.distractor for record in records):
+            raise CamsbenchError(
+                f"{who} needs images of which it is known what is there and not used, and none of the {len(records)} "
+                "is one: use data=planted, or leave the method out"
             )

@@ -68,6 +68,19 @@ def check_masks(masks: Images, x: Tensor) -> Tensor:
     return outside_inference(masks)
 
 
+def check_truth(truth: Images, x: Tensor) -> Tensor:
+    """Shares of the evidence, float [B,H,W].
+
+    Raises:
+        CamsbenchError: they are not of the images' shape, or not float.
+    """
+    truth = torch.as_tensor(truth)
+    if not truth.is_floating_point() or truth.shape != (len(x), *x.shape[2:]):
+        shape = [len(x), *x.shape[2:]]
+        raise CamsbenchError(f"truth is {truth.dtype} {list(truth.shape)}: give float {shape}, a share a pixel")
+    return outside_inference(truth)
+
+
 def outside_inference(tensor: Tensor) -> Tensor:
     """The tensor, or a copy of one that was made in inference mode and so could not be part of a gradient."""
     return tensor.clone() if tensor.is_inference() else tensor

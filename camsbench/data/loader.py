@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,16 +21,18 @@ from camsbench.errors import CamsbenchError
 
 ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")  # of an object in memory: another in every run
 AHEAD = 2  # batches that wait, read, for the network
+KNOWN = ("truth", "distractor")  # fields of a record that are maps
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image: uint8 pixels [C,H,W], its boxes in those pixels and its mask, or the sentence of what failed."""
+    """A decoded image: uint8 pixels [C,H,W], its boxes in those pixels, its mask and known maps, or what failed."""
 
     pixels: Tensor | None
     boxes: list[Box]
     error: str | None = None
     mask: Tensor | None = None  # bool [H,W]; None where the image has none
+    maps: Mapping[str, Tensor] = field(default_factory=dict)  # float [H,W]: those of KNOWN that the image has
 
     def in_colour(self) -> np.ndarray:
         """The pixels as they are shown, uint8 [H,W,3]: a grey picture three times, of four channels the first three."""
@@ -48,6 +50,7 @@ class Batch:
     failed: dict[int, str]
     boxes: tuple[tuple[Box, ...], ...]  # of the readable images, in their pixels
     masks: Tensor | None = None  # bool [B,H,W], all outside of images without one; None where no image has one
+    maps: Mapping[str, Tensor] = field(default_factory=dict)  # float [B,H,W], NaN for images without one
 
 
 def read(record: Record, preprocess: Preprocess) -> Picture:
@@ -63,13 +66,15 @@ def read(record: Record, preprocess: Preprocess) -> Picture:
         return Picture(None, [], _unread(record.source, "", error))
     try:
         mask = _mask(record.mask, width, height, preprocess) if record.mask is not None else None
+        known = {name: source for name in KNOWN if (source := getattr(record, name)) is not None}
+        maps = {name: preprocess.map(source.pixels(width, height)) for name, source in known.items()}
     except Exception as error:  # as above; without its mask the image would count as one that has none
         source = getattr(record.mask, "source", record.source)
         return Picture(None, [], _unread(source, "the mask " if source is not record.source else "the mask of ", error))
     boxes = list(record.boxes)
     if record.relative:
         boxes = [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in boxes]
-    return Picture(pixels, preprocess.boxes(boxes, width, height), mask=mask)
+    return Picture(pixels, preprocess.boxes(boxes, width, height), mask=mask, maps=maps)
 
 
 def _mask(mask: MaskSource, width: int, height: int, preprocess: Preprocess) -> Tensor:
@@ -156,7 +161,12 @@ def _batch(group: Sequence[int], pictures: Iterable[Picture], pin: bool) -> Batc
         outside = torch.zeros(good[0][2].shape[1:], dtype=torch.bool)
         masks = _pinned(torch.stack([outside if p.mask is None else p.mask for _, p, _ in good]), pin)
     boxes = tuple(tuple(picture.boxes) for _, picture, _ in good)
-    return Batch(pixels, [place for place, _, _ in good], failed, boxes, masks)
+    maps = {}
+    for name in KNOWN:
+        if any(name in picture.maps for _, picture, _ in good):
+            unknown = torch.full(good[0][2].shape[1:], torch.nan)
+            maps[name] = _pinned(torch.stack([picture.maps.get(name, unknown) for _, picture, _ in good]), pin)
+    return Batch(pixels, [place for place, _, _ in good], failed, boxes, masks, maps)
 
 
 def _pinned(tensor: Tensor, pin: bool) -> Tensor:

@@ -37,6 +37,14 @@ class MaskSource(Protocol):
         ...
 
 
+class MapSource(Protocol):
+    """A map of a picture that is known, not explained."""
+
+    def pixels(self, width: int, height: int) -> np.ndarray:
+        """Float [height,width], of a picture of this size; raises ``ValueError`` where the map is of another."""
+        ...
+
+
 @dataclass(frozen=True)
 class Place:
     """Where in a picture the objects of a label are."""
@@ -58,6 +66,8 @@ class Record:
         several: the labels of an image that has more than one, or boxes of more than one, with their places.
         cells: further columns of a table, which the rows take along.
         sides: the width and height in which its boxes are counted, where somebody wrote them down.
+        truth: the share of each pixel in the evidence for its label, where that is known (``data=planted``).
+        distractor: what a plausible but wrong map would show, where somebody says so.
         scale: what is black and what is white, in a picture of more than 8 bits a pixel.
     """
 
@@ -71,6 +81,8 @@ class Record:
     cells: Mapping[str, Cell] = field(default_factory=dict)
     scale: tuple[float, float] | None = None
     sides: tuple[int, int] | None = None
+    truth: MapSource | None = None
+    distractor: MapSource | None = None
 
     @property
     def labels(self) -> tuple[int, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camsbench.core.boxes import inside
 from camsbench.core.explained import Explained
+from camsbench.core.truth import object_pixels
 from camsbench.errors import CamsbenchError
 
 
@@ -30,9 +30,9 @@ def object_mask(explained: Explained) -> Tensor:
         CamsbenchError: nobody gave boxes or masks.
     """
     check_objects(explained)
-    boxes, masks = explained.forward.boxes, explained.forward.masks
-    found = torch.zeros_like(explained.saliency[:, 0], dtype=torch.bool) if masks is None else masks
-    return found | inside(boxes, explained.saliency) if boxes else found
+    found = object_pixels(explained.forward)
+    assert found is not None
+    return found
 
 
 def where_known(values: Tensor, mask: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class Randomisation:
         for layer, modules in layers_of(split, self.layers).items():
             chosen = modules if self.order == "independent" else every[: every.index(modules[-1]) + 1]
             with copies.without(chosen) as broken:
-                again = scoring.forward(broken, forward.x, forward.target, forward.seeds)
+                again = scoring.forward(broken, forward.x, forward.target, forward.seeds).knowing(forward)
                 raw = explained.explainer(broken, again)
             yield layer, raw, *explained.rule(raw, size_of(forward.x))
 

@@ -45,6 +45,7 @@ def nudges(explained: Explained, name: str, n: int, radius: float) -> Iterator[t
     for copy in range(n):
         streams = branch(forward, f"{name}/{copy}/explain").seeds
         noisy = scoring.forward(explained.split, nudged(forward, name, copy, radius), forward.target, streams)
+        noisy = noisy.knowing(forward)
         yield noisy, explained.rule(explained.explainer(explained.split, noisy), size_of(forward.x))[0]
 
 

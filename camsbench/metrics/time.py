@@ -65,7 +65,7 @@ class Time:
         for split in (explained.split, explained.split.plain):
             synchronise(alone.x)
             start = time.perf_counter()
-            forward = scoring.forward(split, alone.x, alone.target, alone.seeds)
+            forward = scoring.forward(split, alone.x, alone.target, alone.seeds).knowing(alone)
             explained.rule(explained.explainer(split, forward), size_of(alone.x))
             synchronise(alone.x)
             seconds.append(time.perf_counter() - start)

@@ -19,6 +19,7 @@ from camsbench.models.fitting import shape_options
 from camsbench.models.layout import asked_layout
 from camsbench.models.module import build_module
 from camsbench.models.names import choose_names
+from camsbench.models.planted.build import build_planted
 from camsbench.models.program import check_program, load_program
 from camsbench.models.published import Published, published
 from camsbench.models.split import TorchSplit, check_range, cut
@@ -31,6 +32,7 @@ from camsbench.models.zeroshot import classify_by
 OTHERS: dict[str, Callable[[ModelSpec, int], tuple[nn.Module, Published]]] = {
     "module": build_module,
     "checkpoint": load_program,
+    "planted": build_planted,
 }
 
 
@@ -78,6 +80,7 @@ def load_network(
 def _said(spec: ModelSpec) -> str:
     """The network, as the command line names it."""
     options = {"module": f"model.build={spec.build}", "checkpoint": f"model.weights={spec.weights}"}
+    options["planted"] = "model=planted"
     return options.get(spec.source, f"model.name={spec.name}")
 
 

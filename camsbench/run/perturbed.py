@@ -22,7 +22,7 @@ from camsbench.models.noisy import noisy
 from camsbench.models.split import TorchSplit
 from camsbench.run.planning.count import plan
 from camsbench.run.work import chunk
-from camsbench.run.worker import base_forward
+from camsbench.run.worker import shared_forward
 from camsbench.tables.reliability.consistency import SIZES, WHERE, Consistency, Perturbed, Size, Where, consistency
 from camsbench.tables.reliability.controls import controls_of
 
@@ -112,9 +112,7 @@ def _forwards(job: Job, split: TorchSplit, records: Sequence[Record]) -> Iterato
     for batch in batches(records, groups, split.preprocess, job.runtime.workers, pin=False):
         if batch.pixels is not None:
             readable = [records[place] for place in batch.places]
-            forward = base_forward(job, split, batch.pixels, readable)
-            masks = None if batch.masks is None else batch.masks.to(split.device)
-            yield readable, replace(forward, boxes=batch.boxes, masks=masks)
+            yield readable, shared_forward(job, split, batch.pixels, batch, readable)
 
 
 def _on_images(
@@ -128,15 +126,13 @@ def _on_images(
     noise = INPUT[size] * (2 * torch.stack(draws).to(x) - 1)
     moved = (x + noise).clamp(x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True))
     split = explained[0].split
-    again = scoring.forward(split, moved, forward.target, forward.seeds)
-    again = replace(again, boxes=forward.boxes, masks=forward.masks)
+    again = scoring.forward(split, moved, forward.target, forward.seeds).knowing(forward)
     return _measure(job, columns, [replace(one, forward=again) for one in explained])
 
 
 def _on_network(job: Job, columns: Sequence[Column], split: TorchSplit, forward: Forward) -> _Measured:
     """Maps made again on a network with noisy weights."""
-    again = scoring.forward(split, forward.x, forward.target, forward.seeds)
-    again = replace(again, boxes=forward.boxes, masks=forward.masks)
+    again = scoring.forward(split, forward.x, forward.target, forward.seeds).knowing(forward)
     return _measure(job, columns, [explain(split, method, job.rule, again) for method in job.methods.values()])
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from camsbench.config.job import Job
 from camsbench.core import scoring
-from camsbench.core.boxes import Boxes
 from camsbench.core.explained import Explained, explain
 from camsbench.core.noise import stream_seeds
 from camsbench.core.types import Forward, Split
@@ -133,9 +132,7 @@ def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, 
     if batch.pixels is None:
         return
     for split in job.splits:
-        shared = base_forward(job, split, batch.pixels, [job.records[place] for place in batch.places])
-        masks = None if batch.masks is None else batch.masks.to(split.device, non_blocking=True)
-        shared = replace(shared, boxes=_boxes(job, batch), masks=masks, outlines=batch.boxes)
+        shared = shared_forward(job, split, batch.pixels, batch, [job.records[place] for place in batch.places])
         for name, method in job.methods.items():
             task = Task(split.layer, name)
             chosen = [i for i, place in enumerate(batch.places) if task in block.tasks[place]]
@@ -144,12 +141,22 @@ def explain_batch(job: Job, block: Block, batch: Batch) -> Iterator[tuple[Task, 
                 yield task, places, explain(split, method, job.rule, shared.select(chosen))
 
 
-def _boxes(job: Job, batch: Batch) -> Boxes:
-    """The boxes of a batch that say where its objects' pixels are: of an image with a mask that alone says it."""
-    return tuple(
-        () if job.records[place].mask is not None else boxes
-        for place, boxes in zip(batch.places, batch.boxes, strict=True)
+def shared_forward(job: Job, split: Split, pixels: Tensor, batch: Batch, records: Sequence[Record]) -> Forward:
+    """The one pass that all methods share at a layer, with what is known of the images.
+
+    Args:
+        pixels: of ``batch``, uint8 [B,C,H,W].
+        records: of its readable images.
+    """
+    masks, truth, distractor = (
+        None if each is None else each.to(split.device, non_blocking=True)
+        for each in (batch.masks, batch.maps.get("truth"), batch.maps.get("distractor"))
     )
+    boxes = tuple(  # of an image with a mask that alone says where its object's pixels are
+        () if record.mask is not None else found for record, found in zip(records, batch.boxes, strict=True)
+    )
+    shared = replace(base_forward(job, split, pixels, records), boxes=boxes, masks=masks, outlines=batch.boxes)
+    return replace(shared, truth=truth, distractor=distractor)
 
 
 def _label(record: Record) -> int:

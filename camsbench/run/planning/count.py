@@ -127,7 +127,7 @@ def _count(
     channels, height, width = split.preprocess.shape
     x = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0)).to(split.device)
     whole = (0.0, 0.0, float(width), float(height))
-    forward = replace(scoring.forward(split, x, None, (0,)), boxes=((whole,),))
+    forward = replace(scoring.forward(split, x, None, (0,)), boxes=((whole,),), distractor=x[:, 0])
     before = replace(passes)
     explained = explain(split, method, rule, forward)
     parts = [(EXPLAIN, passes - before)]

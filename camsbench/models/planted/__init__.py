@@ -1,0 +1,1 @@
+"""Networks whose evidence is known by construction."""

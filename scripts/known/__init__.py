@@ -1,0 +1,1 @@
+"""What the known answers show of methods."""
