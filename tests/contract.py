@@ -45,8 +45,8 @@ RANDOM_COVERAGE = {"rise"}  # a constant score gives the mean of its masks, whic
 
 # What rounding does is magnified where these methods divide by what passes near 0 (Smooth Grad-CAM++, presets of
 # Grad-CAM++, RefineCAM of blocks without a ReLU at their end), where a gradient at the pixels jumps as some ReLU's
-# input crosses 0, where large relevances cancel, where scores are nearly equal logits, and at every step of an optimiser:
-# their contract is kept in double precision.
+# input crosses 0, where large relevances cancel, where scores are nearly equal logits, and at every step of an
+# optimiser: their contract is kept in double precision.
 SENSITIVE = {
     *("integrated_gradients", "smoothgrad", "deconvolution", "guided_backprop", "fullgrad", "lrp"),
     *("smoothgradcampp", "smoothgradcampp_torchcam", "smoothgradcampp_vendored", "smoothgradcampp_metrics_evaluator"),
