@@ -45,13 +45,14 @@ CONTROLS = {"fakecam", "randomcam", "center_gaussian", "edges"}  # they do not l
 NO_PASS = {"cam", "eigencam", "kpcacam", "fem"} | CONTROLS  # they use what the one forward pass left
 RANDOM_COVERAGE = {"rise"}  # a constant score gives the mean of its masks, which is constant only as n grows
 
-# What rounding does is magnified where these methods divide by what passes near 0 (Smooth Grad-CAM++ and presets of
-# Grad-CAM++), where a gradient at the pixels jumps as some ReLU's input crosses 0, where large relevances cancel, where
-# scores are nearly equal logits, and at every step of an optimiser: their contract is kept in double precision.
+# What rounding does is magnified where these methods divide by what passes near 0 (Smooth Grad-CAM++, presets of
+# Grad-CAM++, RefineCAM of blocks without a ReLU at their end), where a gradient at the pixels jumps as some ReLU's
+# input crosses 0, where large relevances cancel, where scores are nearly equal logits, and at every step of an
+# optimiser: their contract is kept in double precision.
 SENSITIVE = {
     *("integrated_gradients", "smoothgrad", "deconvolution", "guided_backprop", "fullgrad", "lrp"),
     *("smoothgradcampp", "smoothgradcampp_torchcam", "smoothgradcampp_vendored", "smoothgradcampp_metrics_evaluator"),
-    *("gradcampp_metrics_evaluator", "relevancecam", "relevancecam_code"),
+    *("gradcampp_metrics_evaluator", "relevancecam", "relevancecam_code", "refinecam", "refinecam_gradcam"),
     *("meaningful_perturbation", "extremal_perturbation"),
     *("vit_reciprocam", "vit_reciprocam_gaussian"),
 }

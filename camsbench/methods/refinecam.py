@@ -40,6 +40,9 @@ class RefineCAM:
     largest map. What is negative in M_l counts as 0. Where a layer's map is constant, so is the product: the authors
     skip such an image.
 
+    Blocks that end without a ReLU (EfficientNet's, MobileNet's) have activations of both signs, for which Grad-CAM++ is
+    not made: its denominator 2 + g·ΣA passes 0 there. ``base`` LayerCAM has none.
+
     Explained again, as coherency asks, all layers are; the authors' own coherency takes the coarse layers' maps of the
     image before it was masked. Maps of all layers come of one pass of the network and one gradient.
 
