@@ -109,9 +109,8 @@ def sentence(found: dict[str, pd.DataFrame], names: tuple[str, ...], on: str, wh
     said = ", ".join(f"`{name}`" for name in names)
     if on not in found:
         return f"{said}: {why}"
-    mass, best = found[on]["energy_pointing"].reindex([names[0], "truth_layer"]).to_numpy(float)
-    measured = "its map is constant" if np.isnan(mass) else f"{100 * mass:.0f} % on the evidence of `{on}`"
-    return f"{said} ({measured}, of {100 * best:.0f} % at best in cells): {why}"
+    measured, best = (cell(found[on], name) for name in (names[0], "truth_layer"))
+    return f"{said} (`{on}`: {measured.replace('–', 'a constant map')}, where the best of cells is {best}): {why}"
 
 
 def preferences(runs: Iterable[SavedRun]) -> pd.DataFrame:

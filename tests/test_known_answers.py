@@ -24,6 +24,7 @@ from camsbench.config.compose import compose_config
 from camsbench.config.instantiate import make_methods
 from camsbench.config.paths import CONF, PACKAGE
 from camsbench.core import scoring
+from camsbench.core.explained import mask_of
 from camsbench.core.saliency import SaliencyRule, normalise, upsample
 from camsbench.core.types import Forward
 from camsbench.data.planted import planted
@@ -185,6 +186,22 @@ def test_inpainting_spreads_colour() -> None:
     assert (found.flatten(1).min(1).values < 0).all()
     assert mass(found, "distractor") < 0.2
     assert mass(found.clamp(min=0), "distractor") > 0.9
+
+
+def test_a_smooth_mask_spreads_around_a_patch() -> None:
+    options: dict[str, Any] = {"steps": 100, "blur": 2.5, "smooth": 1.25, "jitter": 1}
+    paper = mass(raw("meaningful_perturbation", "patch", **options), "patch")
+    assert mass(raw("meaningful_perturbation", "patch", **options | {"tv": 0.0}), "patch") > 1.8 * paper
+    assert mass(raw("meaningful_perturbation", "patch", **options | {"l1": 1e-3}), "patch") > 1.8 * paper
+
+
+def test_the_top_half_of_a_map_that_is_one_on_more_than_half_is_nothing() -> None:
+    """Why drop under ``protocol=abscam`` rejects the truth of ``background``: its median is its maximum."""
+    truth = setting("background")[2].truth
+    assert truth is not None
+    saliency = SaliencyRule()(truth, (56, 56))[0]
+    assert mask_of("soft", saliency).mean() > 0.8
+    assert not mask_of("soft_top50", saliency).any()
 
 
 def test_a_blurred_picture_still_has_the_evidence() -> None:

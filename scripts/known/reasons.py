@@ -11,9 +11,9 @@ REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
             *("groupcam", "ablationcam", "relevancecam"),
         ),
         "cells",
-        "one weight a channel. What speaks for the class in one half of the picture and against it in the other has "
-        "one mean gradient, so that both are shown alike. HiResCAM, LayerCAM and element-wise Grad-CAM weigh each "
-        "cell.",
+        "one weight a channel: its mean gradient, or what is lost without it. What speaks for the class in one half "
+        "of the picture and against it in the other is shown alike. HiResCAM, LayerCAM and element-wise Grad-CAM "
+        "weigh each cell.",
     ),
     (
         ("eigencam", "kpcacam", "fem"),
@@ -79,8 +79,8 @@ REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("deconvolution",),
         "distractor",
-        "its backward pass does not heed which units were active: without a max pool all pixels have the same value,"
-        " whatever the picture.",
+        "its backward pass does not heed which units were active: behind a pooled head, and without a max pool, all "
+        "pixels have the same value, whatever the picture.",
     ),
     (
         ("rise",),
@@ -93,6 +93,12 @@ REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "distractor",
         "inpainting beside the evidence spreads its colour and raises the probability: below 0, which min-max makes "
         "the black that all unused pixels are above.",
+    ),
+    (
+        ("meaningful_perturbation",),
+        "patch",
+        "its mask is smooth and its area cheap: the total variation and λ of the paper let it spread around evidence"
+        " of one cell. Without the one, or with ten times the other, twice as much of it lies there.",
     ),
     (
         ("extremal_perturbation",),
@@ -115,9 +121,9 @@ REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("groupcam",),
         "vgg16 distractor",
-        "it counts how much better a group is than the blurred picture. A blur spreads the evidence's colour over more "
-        "cells, and VGG's max pool asks only what is most in each: the blurred picture has the larger logit, and no "
-        "group is better.",
+        "it counts how much better a group is than the blurred picture. A blur spreads the evidence's colour over "
+        "more cells, and VGG's max pool asks only what is most in each: the blurred picture has the larger logit, "
+        "and no group is better.",
     ),
     (
         ("hirescam", "layercam", "gradcam_elementwise", "eigengradcam", "guided_backprop", "deeplift", "lrp"),
