@@ -18,7 +18,7 @@ from camsbench.config.paths import CONF
 from camsbench.core.planted import TASKS
 from camsbench.report.saved_run import SavedRun
 
-SEEN = ["energy_pointing", "truth_correlation", "pointing"]
+SEEN = ["energy_pointing", "iou_best", "truth_correlation", "pointing"]
 TIE = 1e-6  # values that differ by less are as good
 
 
@@ -40,8 +40,9 @@ def main(given: list[str] | None = None) -> int:
         "Networks and pictures whose evidence is known by construction "
         "([docs/known_answers.md](../docs/known_answers.md)). Written by `make known-answers`.",
         "## Methods, on the toy network",
-        "Of each map: how much of it lies on the evidence (`energy_pointing`, in percent), its rank correlation with"
-        " the truth over the layer's cells (`truth_correlation`), and whether its peak lies on the evidence "
+        "Of each map: how much of it lies on the evidence (`energy_pointing`, in percent), its IoU with the evidence at "
+        "its best threshold (`iou_best`, in percent), its rank correlation with the truth over the layer's cells "
+        "(`truth_correlation`), and whether its peak lies on the evidence "
         "(`pointing`, in percent). `truth_layer` is the most that a map of the layer's 7×7 cells can reach, "
         "`fakecam` is chance. `–`: no such map, or it is constant.",
         methods(found),
@@ -82,7 +83,7 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def methods(found: dict[str, pd.DataFrame]) -> str:
-    """A row a method, a column a task: mass, correlation, peak."""
+    """A row a method, a column a task: mass, IoU, correlation, peak."""
     names = list(dict.fromkeys(name for each in found.values() for name in each.index))
     lines = [(name, *(cell(each, name) for each in found.values())) for name in names]
     return render([("method", *found), *lines])
@@ -92,9 +93,9 @@ def cell(found: pd.DataFrame, name: str) -> str:
     values = found[SEEN].reindex([name]).to_numpy(float)[0]
     if np.isnan(values[0]):
         return "–"
-    mass, correlation, peak = values
+    mass, overlap, correlation, peak = values
     said = "–" if np.isnan(correlation) else f"{correlation:.2f}"
-    return f"{100 * mass:.0f} · {said} · {100 * peak:.0f}"
+    return f"{100 * mass:.0f} · {100 * overlap:.0f} · {said} · {100 * peak:.0f}"
 
 
 def absent(runs: Iterable[SavedRun]) -> list[tuple[str, str]]:
