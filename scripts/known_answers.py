@@ -40,7 +40,7 @@ def main(given: list[str] | None = None) -> int:
         "Networks and pictures whose evidence is known by construction "
         "([docs/known_answers.md](../docs/known_answers.md)). Written by `make known-answers`.",
         "## Methods, on the toy network",
-        "Of each map: how much of it lies on the evidence (`energy_pointing`, in percent), its IoU with the evidence at "
+        "Of each map: how much of it lies on the evidence (`energy_pointing`, in percent), its IoU with it at "
         "its best threshold (`iou_best`, in percent), its rank correlation with the truth over the layer's cells "
         "(`truth_correlation`), and whether its peak lies on the evidence "
         "(`pointing`, in percent). `truth_layer` is the most that a map of the layer's 7×7 cells can reach, "
