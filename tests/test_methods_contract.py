@@ -117,13 +117,23 @@ def test_shape_range_and_finiteness(method: str, reference: dict[str, Tensor]) -
     torch.testing.assert_close(saliency.amax((1, 2, 3)), torch.ones(2).to(saliency))
 
 
-@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow), 64])
+@pytest.mark.parametrize("size", [pytest.param(7, marks=pytest.mark.slow), 64])
 def test_same_map_for_any_micro_batch(
     method: str, size: int, network: TorchSplit, pictures: Tensor, reference: dict[str, Tensor]
 ) -> None:
     got = camsbench.explain(
         contract_method(method), replace(network, micro_batch=MicroBatch(size)), pictures, TARGET, ids=IDS
     )
+    torch.testing.assert_close(got, reference[method], rtol=0, atol=tolerance(method))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [m for m in [*METHODS, *TRANSFORMERS] if m not in SLOW], indirect=True)
+def test_same_map_one_copy_at_a_time(
+    method: str, network: TorchSplit, pictures: Tensor, reference: dict[str, Tensor]
+) -> None:
+    single = replace(network, micro_batch=MicroBatch(1))
+    got = camsbench.explain(contract_method(method), single, pictures, TARGET, ids=IDS)
     torch.testing.assert_close(got, reference[method], rtol=0, atol=tolerance(method))
 
 

@@ -108,8 +108,7 @@ def test_families_are_cut_where_the_list_says(name: str, layer: str) -> None:
     x = torch.randn(1, *split.preprocess.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(split.logits(x), split.model(x), rtol=1e-4, atol=1e-5)
-        cells = split.features(x)[0, 0].numel()
-    for method in ("gradcam", *["reciprocam"] * (cells <= 256)):  # a pass a cell; results/families.md has the others
+    for method in ("gradcam", *["reciprocam"] * (name in QUICK)):  # a pass a cell: `make families` has all of them
         assert camsbench.explain(method, split, x).isfinite().all()
 
 
