@@ -7,6 +7,7 @@ import shutil
 import sys
 import sysconfig
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -133,13 +134,29 @@ def test_a_short_batch_is_filled_up_and_gives_what_a_full_one_gives(
         with torch.inference_mode():
             return lite0.logits(x)
 
-    part = OneShape(run)
+    part = OneShape(run, lite0.logits)
     part.size = 5
     x = images.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     full = part(x)
     for count in (1, 3):
         assert torch.equal(part(x[:count]), full[:count])
     assert seen == [(images.shape, channels_last)] * 3
+
+
+def test_compiled_code_that_gives_other_numbers_is_refused() -> None:
+    """As PyTorch's cache does that another kind of processor wrote; what a precision rounds is less."""
+    x = torch.tensor([[4.0, -2], [1, 0]])
+    for times, says in (
+        (1.01, ""),
+        (1.5, r"gives other numbers \(by 2 where the largest is 4\).*TORCHINDUCTOR_CACHE_DIR"),
+    ):
+        part = OneShape(lambda x, times=times: times * x, lambda x: x)
+        part.size = 2
+        with pytest.raises(CamsbenchError, match=says) if says else nullcontext():
+            assert torch.equal(part(x), times * x)
+    hole = torch.tensor([[torch.nan, torch.inf]])
+    part = OneShape(lambda x: x, lambda x: x)
+    assert part(hole).isnan().any()  # the network's own
 
 
 def test_compiled_copies_see_one_shape_and_are_counted_as_they_are(

@@ -13,6 +13,7 @@ from camsbench.config.compose import compose_config
 from camsbench.config.images import add_boxes, choose_images
 from camsbench.config.instantiate import make_metrics
 from camsbench.core.preprocess import Preprocess
+from camsbench.data.checks import check_places
 from camsbench.data.classes import wnids
 from camsbench.data.loader import read
 from camsbench.data.masks import NumberedMask
@@ -54,7 +55,10 @@ def root(tmp_path: Path) -> Path:
 
 def records(root: Path, *options: str) -> list[Record]:
     cfg = compose_config(["data=ilsvrc2012", f"data.root='{root}'", "metric=[iou]", *options])
-    return add_boxes(cfg.data, choose_images(cfg.data), make_metrics(cfg))
+    metrics = make_metrics(cfg)
+    found = add_boxes(cfg.data, choose_images(cfg.data), metrics)
+    check_places(found, {f"metric={name}": getattr(metric, "needs", frozenset()) for name, metric in metrics.items()})
+    return found
 
 
 @pytest.mark.parametrize("inside", ["", "validation"])

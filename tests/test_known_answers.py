@@ -280,7 +280,7 @@ def test_the_tables_are_written(tmp_path: Path, script: Any) -> None:
         execute(cell.config)
     assert script.main([str(tmp_path / "runs"), "--output", str(tmp_path / "known.md")]) == 0
     text = (tmp_path / "known.md").read_text()
-    assert "| truth | 100 · 1.00 · 100 |" in text
+    assert "| truth | 100 · 100 · 1.00 · 100 |" in text
     assert "| energy_pointing | rise | – | 100 |" in text  # preferred under patch, which smoke runs alone
     assert "lficam" in text
 

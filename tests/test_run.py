@@ -54,7 +54,7 @@ def reference(quick_run: QuickRun, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_run_folder_holds_what_it_promises(reference: Path, lite0: TorchSplit, images: Tensor) -> None:
     names = {path.name for path in reference.iterdir() if not path.name.startswith(".")}
     files = {"rows", "maps", "curves", "config.yaml", "environment.json", "manifest.csv", "progress"}
-    assert names == files | {"summary.csv", "summary.md", "pairs.csv", "gallery.png"}
+    assert names == files | {"summary.csv", "summary.md", "pairs.csv", "ranking.csv", "gallery.png"}
     curves = RunFolder(reference).curves()
     assert curves.groupby("curve").size().to_dict() == {"insertion_curve": 20, "deletion_curve": 20}
     assert {len(y) for y in curves["y"]} == {5}

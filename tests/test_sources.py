@@ -29,6 +29,7 @@ from camsbench.config.images import add_boxes, choose_images
 from camsbench.config.instantiate import make_metrics
 from camsbench.core.preprocess import Preprocess
 from camsbench.data import boxes, imagenet, shards, tars
+from camsbench.data.checks import check_places
 from camsbench.data.classes import validation_id, wnids
 from camsbench.data.found import FoundImages
 from camsbench.data.loader import batches, read
@@ -563,7 +564,10 @@ TWO = ((10.0, 20.0, 110.0, 220.0), (0.0, 0.0, 5.0, 5.0))
 
 def boxes_of(root: Path, *options: str) -> list[tuple[tuple[float, ...], ...]]:
     cfg = compose_config(["data=ilsvrc2012", f"data.root={root}", "metric=[pointing]", *options])
-    return [record.boxes for record in add_boxes(cfg.data, choose_images(cfg.data), make_metrics(cfg))]
+    metrics = make_metrics(cfg)
+    found = add_boxes(cfg.data, choose_images(cfg.data), metrics)
+    check_places(found, {f"metric={name}": getattr(metric, "needs", frozenset()) for name, metric in metrics.items()})
+    return [record.boxes for record in found]
 
 
 @pytest.mark.parametrize("place", ["boxes.tgz", "ILSVRC2012_bbox_val_v3.tgz", "xml", "ILSVRC/Annotations/CLS-LOC/val"])

@@ -16,7 +16,7 @@ from camsbench.core.preprocess import Preprocess
 from camsbench.models.published import published
 from camsbench.models.weights import ModelSpec, weight_hash
 
-OPEN = {"timm", "torchvision", "module", "checkpoint", "onnx"}  # of any network
+OPEN = {"timm", "torchvision", "module", "checkpoint", "onnx", "planted"}  # of any network
 NAMED = sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem not in OPEN)
 LIGHT = {"efficientnet_lite0", "resnet18"}
 PREPROCESS = Preprocess(resize=64, crop=64, interpolation="bilinear", mean=[0.5] * 3, std=[0.5] * 3)

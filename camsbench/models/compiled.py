@@ -20,21 +20,37 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from camsbench.errors import CamsbenchError
+
+Part = Callable[..., Tensor | tuple[Tensor, ...]]
+OFF = 0.1  # of the largest number: as far as a compiled part may be from itself, in any precision
+
 
 class OneShape(nn.Module):
     """A part of a network that only ever sees batches of ``size``: shorter ones are filled up with zeros.
 
-    So one shape is compiled, and recorded as one CUDA graph. What the filling gives is dropped.
+    So one shape is compiled, and recorded as one CUDA graph. What the filling gives is dropped. The first batch is
+    passed as it is, too: code that PyTorch's cache holds from another processor has given other numbers.
+
+    Args:
+        run: the compiled part.
+        plain: the same, as it is.
     """
 
-    def __init__(self, run: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
+    def __init__(self, run: Part, plain: Part) -> None:
         super().__init__()
         self.run = run
+        self.plain = plain
         self.size = 1
+        self.checked = False
 
     def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
         count = len(given[0])
-        out = self.run(*(self._filled(x) for x in given))
+        filled = [self._filled(x) for x in given]
+        out = self.run(*filled)
+        if not self.checked:
+            refuse_other_numbers(out, self.plain(*filled))
+            self.checked = True
         if isinstance(out, Tensor):
             return out[:count].clone()  # a CUDA graph writes its next result to the same place
         return tuple(part[:count].clone() for part in out)
@@ -46,6 +62,23 @@ class OneShape(nn.Module):
         filled = torch.empty_like(x[:1].expand(self.size, *[-1] * (x.ndim - 1)), memory_format=layout(x))
         filled[:count], filled[count:] = x, 0
         return filled
+
+
+def refuse_other_numbers(out: Tensor | tuple[Tensor, ...], plain: Tensor | tuple[Tensor, ...]) -> None:
+    """Refuse compiled code whose result is not the network's.
+
+    Raises:
+        CamsbenchError: it is not.
+    """
+    for one, other in zip(*([each] if isinstance(each, Tensor) else each for each in (out, plain)), strict=True):
+        mine, own = (each.float().nan_to_num() for each in (one, other))
+        off, most = float((mine - own).abs().max()), float(own.abs().max())
+        if not off <= OFF * most:
+            raise CamsbenchError(
+                f"runtime.compile=true: compiled, the network gives other numbers (by {off:.2g} where the largest is "
+                f"{most:.2g}); PyTorch's cache may be another processor's: name an empty folder as "
+                "TORCHINDUCTOR_CACHE_DIR, or leave runtime.compile out"
+            )
 
 
 def layout(x: Tensor) -> torch.memory_format:
@@ -65,6 +98,6 @@ def compile_part(part: nn.Module, size: int) -> OneShape:
     if part not in _known:
         on_cuda = any(p.is_cuda for p in part.parameters())
         mode = "reduce-overhead" if on_cuda else "default"
-        _known[part] = OneShape(torch.compile(part.forward, dynamic=False, mode=mode))
+        _known[part] = OneShape(torch.compile(part.forward, dynamic=False, mode=mode), part.forward)
     _known[part].size = size
     return _known[part]

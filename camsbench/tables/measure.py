@@ -54,7 +54,7 @@ class Sample:
             curves[line] = {name: by_image(kept, name, images) for name in curve_columns(rows.columns)}
             degenerate[line] = int((kept["degenerate"] == True).sum())  # noqa: E712 - null is neither
             errors[line] = len(chosen) - len(kept)
-        return cls(images, labels.to_numpy(np.int64), by_line, degenerate, errors, curves)
+        return cls(images, labels.fillna(-1).to_numpy(np.int64), by_line, degenerate, errors, curves)
 
     def values(self, line: LineKey, column: str) -> Array:
         """A column [n] of a line, or its curve [n,m], image by image; NaN where it has none."""
