@@ -27,7 +27,7 @@ from camsbench.models.weights import ModelSpec
 
 pytestmark = pytest.mark.slow
 
-LIGHT = 20e6  # parameters, up to which networks pass an image; the larger ones are compared as they are built
+LIGHT = 30e6  # parameters, up to which networks pass an image; the larger ones are compared as they are built
 OF_ONE_SIZE = ("vit_", "swin", "maxvit")  # in torchvision
 KINDS = {  # of timm's tags, each at least once beside those that are drawn
     *("convnext_tiny.in12k_ft_in1k_384", "fbnetc_100.rmsp_in1k", "inception_v3.tv_in1k", "inception_v3.gluon_in1k"),
