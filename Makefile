@@ -104,7 +104,7 @@ digits: $(VENV)/.dev  ## the worked example outside ImageNet: train three small 
 	  output=$(DIGITS)/sum_run
 	$(AS_DIGITS) -m digits.evidence $(DIGITS)
 
-known-answers: $(VENV)/.demo  ## every method and metric where the evidence is known, to results/known_answers.md; five minutes
+known-answers: $(VENV)/.demo  ## every method and metric where the evidence is known, to results/known_answers.md; eight minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m camsbench experiment=known_answers $(ARGS)  # passes too small to share
 	$(BIN)/python scripts/known_answers.py results/known_answers --output results/known_answers.md
 

@@ -60,8 +60,14 @@ def execute(cfg: DictConfig) -> Outcome:
             folder.account(account.record())
             outcome = report(job, folder, account)
         if cfg.report.html:
-            known = {"planned": len(job.records), "known_pairs": outcome.pairs, "built": job}
-            saved = SavedRun.load(folder.path, outcome.rows, **known)
+            saved = SavedRun.load(
+                folder.path,
+                outcome.rows,
+                planned=len(job.records),
+                known_pairs=outcome.pairs,
+                known_reliability=outcome.reliability,
+                built=job,
+            )
             page.write(page.ReportInput([saved], []), folder.path / "report.html", cfg.report.maps)
         return outcome
 

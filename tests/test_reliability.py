@@ -286,6 +286,9 @@ def test_methods_and_images_that_are_ranked() -> None:
     assert (found.images, found.left_out) == (("0", "1"), 1)
     assert found.values.tolist() == [[-0.1, -0.3], [-0.2, -0.1]]
     assert scores_of(rows_of({"a": frame["a"]})) == []
+    said = markdown(reliability(rows_of(frame)))
+    assert "Not ranked, as they explained fewer images than the others: c." in said
+    assert "not all methods have a value of them: Drop 1." in said
 
 
 def test_choices_that_move_an_order() -> None:

@@ -1,4 +1,4 @@
-"""What a run chose that a table of its could as well have been made without: settings by name, for each metric."""
+"""What a run chose that could as well have been chosen otherwise: settings by name, for each metric."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from camsbench.config.build import build
-from camsbench.config.instantiate import make_metrics
+from camsbench.config.instantiate import make_methods, make_metrics
 from camsbench.config.job import Job
 from camsbench.core.columns import Column, all_columns, curves_of, merge_columns
 from camsbench.data.classes import Classes
@@ -24,6 +24,8 @@ from camsbench.store.folder import RunFolder
 from camsbench.store.maps import MapFolder
 from camsbench.store.schema import Task
 from camsbench.tables.pairs import pairs
+from camsbench.tables.reliability.controls import controls_of
+from camsbench.tables.reliability.metric import Reliability, reliability
 
 Row = dict[Hashable, Any]
 
@@ -38,7 +40,7 @@ class SavedRun:
         rows: those that are there, or those of a session that chose fewer images.
         names: how a method or network is called in pictures, where not by its own name.
         planned: images of the session; None: those of the manifest.
-        known_pairs: ``pairs``, where the session has them already.
+        known_pairs, known_reliability: ``pairs`` and ``reliability``, where the session has them already.
         built: ``job``, where the session has it already.
     """
 
@@ -48,6 +50,7 @@ class SavedRun:
     names: Mapping[str, str] = field(default_factory=dict)
     planned: int | None = None
     known_pairs: pd.DataFrame | None = None
+    known_reliability: Sequence[Reliability] | None = None
     built: Job | None = field(default=None, repr=False)
 
     @classmethod
@@ -107,6 +110,13 @@ class SavedRun:
         if self.known_pairs is not None:
             return self.known_pairs
         return pairs(self.rows, seed=self.seed, declared=self.columns)
+
+    @property
+    def reliability(self) -> Sequence[Reliability]:
+        """How far each metric can be trusted to order the methods (``camsbench.tables.reliability``)."""
+        if self.known_reliability is not None:
+            return self.known_reliability
+        return reliability(self.rows, self.columns, controls_of(make_methods(self.config)), self.seed)
 
     @property
     def expected_rows(self) -> int:

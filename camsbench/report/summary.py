@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +24,7 @@ from camsbench.store.schema import Task
 from camsbench.tables.columns import summary_columns
 from camsbench.tables.pairs import pairs
 from camsbench.tables.reliability.controls import controls_of
-from camsbench.tables.reliability.metric import reliability
+from camsbench.tables.reliability.metric import Reliability, reliability
 from camsbench.tables.reliability.text import best_markdown, ranking_table
 from camsbench.tables.spread import spread_markdown, spread_of
 from camsbench.tables.subgroups import split_summary
@@ -44,6 +44,7 @@ class Outcome:
     failed: int = 0  # runs that could not be done
     pairs: pd.DataFrame | None = None  # of each two methods, where there are two
     columns: Sequence[Column] = ()  # what the metrics declare
+    reliability: Sequence[Reliability] = ()  # of each metric, where there are two methods
 
 
 def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
@@ -82,7 +83,8 @@ def report(job: Job, folder: RunFolder, account: Account) -> Outcome:
         path = folder.path / "gallery.png"
         tasks = [Task(split.layer, method) for split in job.splits for method in job.methods]
         gallery.draw(path, shown, tasks, rows, maps, job.split.preprocess, Classes.of(job.split))
-    return Outcome(folder.path, job.config, rows, summary, text, errors, moved, pairs=between, columns=job.columns)
+    made = Outcome(folder.path, job.config, rows, summary, text, errors, moved, columns=job.columns)
+    return replace(made, pairs=between, reliability=ranked)
 
 
 def _steps(steps: int | None) -> str:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from camsbench.config.instantiate import make_methods
 from camsbench.errors import CamsbenchError
 from camsbench.report.choices import choices_of, setting_choices
 from camsbench.report.saved_run import SavedRun
 from camsbench.tables.reliability import text
 from camsbench.tables.reliability.choices import Moved, moved
-from camsbench.tables.reliability.controls import controls_of
-from camsbench.tables.reliability.metric import Reliability, reliability
+from camsbench.tables.reliability.metric import Reliability
 
 
 @dataclass(frozen=True)
 class Trust:
     """Of each run its metrics, and what a choice between the runs moves."""
 
-    runs: list[tuple[SavedRun, list[Reliability]]]
+    runs: list[tuple[SavedRun, Sequence[Reliability]]]
     moves: list[Moved]
 
     def markdown(self) -> str:
@@ -46,8 +44,7 @@ def trust(runs: Sequence[SavedRun]) -> Trust:
 
 def trust_of(runs: Sequence[SavedRun]) -> Trust | None:
     """The same; None where there is nothing to order."""
-    made = [(run, reliability(run.rows, run.columns, controls_of(make_methods(run.config)), run.seed)) for run in runs]
-    made = [(run, found) for run, found in made if found]
+    made = [(run, found) for run in runs if (found := run.reliability)]
     settings = [
         (setting_choices(chosen, one.scores), one.scores)
         for chosen, found in ((choices_of(run), found) for run, found in made)

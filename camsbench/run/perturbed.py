@@ -67,7 +67,8 @@ def consistencies(job: Job, images: int, draws: int) -> dict[tuple[Where, Column
         draws: of each perturbation.
 
     Raises:
-        CamsbenchError: the run has not two methods beside controls, or its network is no PyTorch module.
+        CamsbenchError: the run has not two methods beside controls, its network is no PyTorch module, or no image can
+            be read.
     """
     split = job.split
     methods = {name: method for name, method in job.methods.items() if name not in controls_of(job.methods)}
@@ -75,35 +76,44 @@ def consistencies(job: Job, images: int, draws: int) -> dict[tuple[Where, Column
     if len(methods) < 2 or not isinstance(split, TorchSplit):
         raise CamsbenchError("consistency under noise needs a run of two methods on a network in PyTorch")
     columns = [column for column in job.columns if column.better and not column.seconds]
-    networks = {(size, k): noisy(split, WEIGHTS[size], job.seed + k) for size in SIZES for k in range(draws)}
-    tests = [(where, size) for where in WHERE for size in SIZES]
-    before: list[Tensor] = []
-    under: dict[tuple[Where, Size], list[Tensor]] = {test: [] for test in tests}
-    kept: dict[tuple[Where, Size], list[Tensor]] = {test: [] for test in tests}
-    for records, forward in _forwards(job, split, job.records[:images]):
-        explained = [explain(split, method, job.rule, forward) for method in job.methods.values()]
-        first = _measure(job, columns, explained)
-        before.append(first.values)
-        for where, size in tests:
-            found = [
-                _on_images(job, columns, explained, size, k, records)
-                if where == "input"
-                else _on_network(job, columns, networks[size, k], forward)
-                for k in range(draws)
+    passed = list(_forwards(job, split, job.records[:images]))
+    if not passed:
+        raise CamsbenchError(f"consistency under noise: none of the first {images} images can be read: give --images=N")
+    explained = [[explain(split, method, job.rule, forward) for method in methods.values()] for _, forward in passed]
+    before = _together([_measure(job, columns, each) for each in explained])
+
+    def under(where: Where, size: Size, k: int) -> _Measured:
+        if where == "input":
+            each = [
+                _on_images(job, columns, maps, size, k, records)
+                for maps, (records, _) in zip(explained, passed, strict=True)
             ]
-            moved = torch.stack([one.predicted for one in found]) != first.predicted
-            under[where, size].append(torch.stack([one.values for one in found]))
-            kept[where, size].append(moved if size == "disruptive" else ~moved)
-    whole = torch.cat(before, 2)
-    made = {}
-    for where in WHERE:
-        sides = {s: (torch.cat(under[where, s], 3).numpy(), torch.cat(kept[where, s], 1).numpy()) for s in SIZES}
-        for c, column in enumerate(columns):
-            minor, disruptive = (
-                Perturbed(whole[:, c].numpy(), values[:, :, c], counted) for values, counted in sides.values()
-            )
-            made[where, column] = consistency(minor, disruptive, column.better)
-    return made
+            return _together(each)
+        network = noisy(split, WEIGHTS[size], job.seed + k)  # one at a time
+        return _together([_on_network(job, columns, network, forward) for _, forward in passed])
+
+    found = {(where, size): [under(where, size, k) for k in range(draws)] for where in WHERE for size in SIZES}
+    return {
+        (where, column): consistency(
+            _perturbed(before, found[where, "minor"], c, moved=False),
+            _perturbed(before, found[where, "disruptive"], c, moved=True),
+            column.better,
+        )
+        for where in WHERE
+        for c, column in enumerate(columns)
+    }
+
+
+def _perturbed(before: _Measured, drawn: Sequence[_Measured], column: int, moved: bool) -> Perturbed:
+    """One column, and the images that count: those whose prediction the noise ``moved``, or left."""
+    changed = torch.stack([one.predicted for one in drawn]) != before.predicted
+    values = torch.stack([one.values[:, column] for one in drawn])
+    return Perturbed(before.values[:, column].numpy(), values.numpy(), (changed if moved else ~changed).numpy())
+
+
+def _together(parts: Sequence[_Measured]) -> _Measured:
+    """Batches as one."""
+    return _Measured(torch.cat([part.values for part in parts], 2), torch.cat([part.predicted for part in parts]))
 
 
 def _forwards(job: Job, split: TorchSplit, records: Sequence[Record]) -> Iterator[tuple[list[Record], Forward]]:
@@ -141,4 +151,5 @@ def _measure(job: Job, columns: Sequence[Column], explained: Sequence[Explained]
     for one in explained:
         found, _ = measure(job.metrics.values(), one)
         values.append(torch.stack([found[column.name].double().cpu() for column in columns]))
-    return _Measured(torch.stack(values), explained[0].forward.logits.argmax(1).cpu())
+    first = explained[0]
+    return _Measured(torch.stack(values), first.split.asked.predict(first.forward.logits).cpu())

@@ -11,7 +11,7 @@ from camsbench.report.page.lines import ReportLine
 from camsbench.report.trust import Trust
 from camsbench.tables.reliability.meanings import MEANINGS
 from camsbench.tables.reliability.metric import Reliability
-from camsbench.tables.reliability.text import choice_cells, metric_cells, ranking_cells
+from camsbench.tables.reliability.text import choice_cells, left_out, metric_cells, ranking_cells
 
 METRIC, RANKING, CHOICE = 1, 2, 2  # names at the left of each table, beside the setting's
 
@@ -26,11 +26,19 @@ def tables(trust: Trust | None) -> list[dict[str, Any]]:
         of = f" of {run.path.name}" if len(trust.runs) > 1 else ""
         cells, ranks = metric_cells(found), ranking_cells(found)
         settings = ranks[0].index("metric")
-        made.append({"title": f"Metrics{of}", "cells": cells, "left": METRIC + settings, "open": True})
-        made.append({"title": f"Rankings{of}", "cells": ranks, "left": RANKING + settings, "open": False})
+        made.append(
+            {
+                "title": f"Metrics{of}",
+                "cells": cells,
+                "left": METRIC + settings,
+                "open": True,
+                "note": " ".join(left_out(found)),
+            }
+        )
+        made.append({"title": f"Rankings{of}", "cells": ranks, "left": RANKING + settings, "open": False, "note": ""})
     if trust.moves:
         title = "What moves the order of the methods"
-        made.append({"title": title, "cells": choice_cells(trust.moves), "left": CHOICE, "open": True})
+        made.append({"title": title, "cells": choice_cells(trust.moves), "left": CHOICE, "open": True, "note": ""})
     return made
 
 

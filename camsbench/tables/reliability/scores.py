@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -39,6 +39,7 @@ class Scores:
         values: [n,m], turned so that larger is better.
         controls: by name, the values [n] of methods that explain nothing, NaN where they have none.
         left_out: images that some ranked method has a value of, but not all.
+        fewer: methods that explained fewer images than these, and so are not among them.
     """
 
     setting: Setting
@@ -48,6 +49,7 @@ class Scores:
     values: Array
     controls: dict[str, Array] = field(default_factory=dict)
     left_out: int = 0
+    fewer: tuple[str, ...] = ()
 
     @cached_property
     def by_method(self) -> tuple[Array, ...]:
@@ -93,11 +95,12 @@ def scores_of(rows: pd.DataFrame, declared: Iterable[Column] = (), controls: Col
         sample = Sample.of(chosen)
         ranked = [line for line in sample.rows if line.method not in controls]
         most = max((len(sample.rows[line]) for line in ranked), default=0)
-        ranked = [line for line in ranked if len(sample.rows[line]) == most]
+        fewer = tuple(line.method for line in ranked if len(sample.rows[line]) < most)
+        ranked = [line for line in ranked if line.method not in fewer]
         beside = [line for line in sample.rows if line.method in controls]
         for column in metric_columns(chosen.columns, known):
             if column.better and not column.seconds and len(ranked) >= FEWEST:
-                made.append(_scores(Setting(*map(str, key)), column, sample, ranked, beside))
+                made.append(replace(_scores(Setting(*map(str, key)), column, sample, ranked, beside), fewer=fewer))
     return [scores for scores in made if scores.images]
 
 

@@ -28,7 +28,21 @@ def markdown(found: Sequence[Reliability], name: str = "") -> str:
     """
     behind = f" of {name}" if name else ""
     metrics, rankings = grid(metric_cells(found), left=_left(found) + 1), grid(ranking_cells(found), _left(found) + 2)
-    return f"## Metrics{behind}\n\n{metrics}\n\n## Rankings{behind}\n\n{rankings}\n"
+    said = "".join(f"\n{sentence}\n" for sentence in left_out(found))
+    return f"## Metrics{behind}\n\n{metrics}\n{said}\n## Rankings{behind}\n\n{rankings}\n"
+
+
+def left_out(found: Sequence[Reliability]) -> list[str]:
+    """A sentence on the methods that are not ranked, and one on the images that do not count."""
+    fewer = dict.fromkeys(method for one in found for method in one.scores.fewer)
+    images = {one.scores.label: one.scores.left_out for one in found if one.scores.left_out}
+    said = []
+    if fewer:
+        said.append(f"Not ranked, as they explained fewer images than the others: {', '.join(fewer)}.")
+    if images:
+        counted = ", ".join(f"{label} {n:,}" for label, n in images.items())
+        said.append(f"Images left out, as not all methods have a value of them: {counted}.")
+    return said
 
 
 def explained(moves: Sequence[Moved]) -> str:
@@ -88,7 +102,7 @@ def best_markdown(found: Sequence[Reliability]) -> str:
         numbers = [ranking.methods[0], f"{100 * ranking.best[0]:.0f} %", ", ".join(also) or NONE, _p(ranking.p)]
         made.append([*_setting(found, one), one.scores.label, *numbers])
     said = f"{MEANINGS['P(best)']} A method may be the best where no other is surely better. All ranks: ranking.csv."
-    return f"{grid(made, left=_left(found) + 2)}\n\n{said}"
+    return "\n\n".join([grid(made, left=_left(found) + 2), " ".join([said, *left_out(found)])])
 
 
 def ranking_table(found: Sequence[Reliability]) -> pd.DataFrame:
